@@ -1,0 +1,28 @@
+//! `codepmp` turns Python source into code-preference pairs and keeps them in Postgres.
+//!
+//! Imports go down only (`tests/it/tidy.rs` holds the list):
+//!
+//! ```text
+//! cli
+//! stages                           one file per stage kind
+//! simulate  engine                 a simulated model server; runs a plan
+//! llm  store  corpus               models; SQL; archives and files
+//! dedupe  python                   pure code: no I/O, no clock, no async
+//! config  env  ids  shutdown  telemetry  progress
+//! ```
+
+pub mod cli;
+pub mod config;
+pub mod corpus;
+pub mod dedupe;
+pub mod engine;
+pub mod env;
+pub mod ids;
+pub mod llm;
+pub mod progress;
+pub mod python;
+pub mod shutdown;
+pub mod simulate;
+pub mod stages;
+pub mod store;
+pub mod telemetry;
