@@ -1,0 +1,243 @@
+//! The queue of stages that call models.
+//!
+//! A task is one answer wanted. Rows of the stage before are followed by transaction id: whatever was written by a
+//! transaction older than the oldest one still open has been seen, so a late commit of a lower id is never missed.
+
+use sqlx::FromRow;
+
+use super::{Store, StoreResult};
+use crate::ids::{StageId, WorkerId};
+
+/// Where the inputs of a stage are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inputs {
+    /// `snippets`: the stage describes.
+    Snippets,
+    /// `descriptions`: the stage generates.
+    Descriptions,
+}
+
+impl Inputs {
+    pub(super) fn table(self) -> &'static str {
+        match self {
+            Self::Snippets => "snippets",
+            Self::Descriptions => "descriptions",
+        }
+    }
+}
+
+/// How far a stage has followed its inputs; kept in memory, the first round looks at everything.
+#[derive(Clone, Debug, Default)]
+pub struct Follow {
+    /// Inputs by id, until this is `None`: the first round is over.
+    first_round_after: Option<i64>,
+    started: bool,
+    /// The first transaction that has not been seen.
+    seen_before: String,
+}
+
+/// A claimed task with what its prompt may speak of.
+#[derive(Clone, Debug, FromRow, serde::Serialize)]
+pub struct Claimed {
+    /// Snippet or description.
+    #[serde(skip)]
+    pub input_id: i64,
+    /// Sample number.
+    pub sample: i32,
+    /// The snippet.
+    pub code: String,
+    /// Its name.
+    pub name: String,
+    /// Its qualified name.
+    pub qualified_name: String,
+    /// function, method, class or module.
+    pub unit: String,
+    /// Its `def` or `class` line.
+    pub signature: String,
+    /// Its docstring.
+    pub docstring: Option<String>,
+    /// Modules it uses.
+    pub imports: Vec<String>,
+    /// Path of its document.
+    pub path: String,
+    /// Repository of its document.
+    pub repository: String,
+    /// The description; none while describing.
+    pub description: Option<String>,
+    /// Its snippet.
+    #[serde(skip)]
+    pub snippet_id: i64,
+}
+
+/// Numbers of tasks of a stage by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromRow, serde::Serialize)]
+pub struct TaskCounts {
+    /// Waiting for a worker.
+    pub ready: i64,
+    /// With a worker.
+    pub leased: i64,
+    /// Answered.
+    pub done: i64,
+    /// Rejected.
+    pub rejected: i64,
+}
+
+/// Inputs taken up in one round at most.
+const FEED_ROWS: i64 = 20_000;
+
+impl Store {
+    /// Queues tasks for inputs that appeared since the last call; the number of inputs looked at.
+    pub async fn feed(
+        &self,
+        stage: StageId,
+        from: StageId,
+        inputs: Inputs,
+        samples: u32,
+        follow: &mut Follow,
+    ) -> StoreResult<u64> {
+        if !follow.started {
+            let horizon = self
+                .retrying(async || {
+                    sqlx::query_scalar("select pg_snapshot_xmin(pg_current_snapshot())::text")
+                        .fetch_one(self.pool())
+                        .await
+                })
+                .await?;
+            *follow = Follow { first_round_after: Some(0), started: true, seen_before: horizon };
+        }
+        match follow.first_round_after {
+            Some(after) => self.feed_first(stage, from, inputs, samples, after, follow).await,
+            None => self.feed_next(stage, from, inputs, samples, follow).await,
+        }
+    }
+
+    async fn feed_first(
+        &self,
+        stage: StageId,
+        from: StageId,
+        inputs: Inputs,
+        samples: u32,
+        after: i64,
+        follow: &mut Follow,
+    ) -> StoreResult<u64> {
+        let table = inputs.table();
+        let statement = format!(
+            "with page as (select i.id from {table} i where i.stage_id = $2 and i.id > $4
+                 order by i.id limit {FEED_ROWS}),
+             queued as (insert into tasks (stage_id, input_id, sample)
+                 select $1, page.id, n from page, generate_series(0, $3 - 1) n
+                 where not exists (select from tasks t where t.stage_id = $1 and t.input_id = page.id and t.sample = n)
+                 on conflict do nothing)
+             select count(*), max(id) from page"
+        );
+        let (seen, last): (i64, Option<i64>) = self
+            .retrying(async || {
+                sqlx::query_as(sqlx::AssertSqlSafe(statement.clone()))
+                    .bind(stage)
+                    .bind(from)
+                    .bind(samples as i32)
+                    .bind(after)
+                    .fetch_one(self.pool())
+                    .await
+            })
+            .await?;
+        follow.first_round_after = if seen < FEED_ROWS { None } else { last };
+        Ok(seen as u64)
+    }
+
+    async fn feed_next(
+        &self,
+        stage: StageId,
+        from: StageId,
+        inputs: Inputs,
+        samples: u32,
+        follow: &mut Follow,
+    ) -> StoreResult<u64> {
+        let table = inputs.table();
+        let statement = format!(
+            "with horizon as materialized (select pg_snapshot_xmin(pg_current_snapshot()) as xmin),
+             page as (select i.id from {table} i, horizon
+                 where i.stage_id = $2 and i.xid >= $4::xid8 and i.xid < horizon.xmin),
+             queued as (insert into tasks (stage_id, input_id, sample)
+                 select $1, page.id, n from page, generate_series(0, $3 - 1) n on conflict do nothing)
+             select (select count(*) from page), horizon.xmin::text from horizon"
+        );
+        let (seen, horizon): (i64, String) = self
+            .retrying(async || {
+                sqlx::query_as(sqlx::AssertSqlSafe(statement.clone()))
+                    .bind(stage)
+                    .bind(from)
+                    .bind(samples as i32)
+                    .bind(&follow.seen_before)
+                    .fetch_one(self.pool())
+                    .await
+            })
+            .await?;
+        follow.seen_before = horizon;
+        Ok(seen as u64)
+    }
+
+    /// Leases up to `rows` ready tasks to `worker`, in order of input, and reads what their prompts need.
+    pub async fn claim(
+        &self,
+        stage: StageId,
+        inputs: Inputs,
+        worker: WorkerId,
+        rows: u64,
+    ) -> StoreResult<Vec<Claimed>> {
+        let joined = match inputs {
+            Inputs::Snippets => "null::text as description, s.id as snippet_id from leased l join snippets s on s.id = l.input_id",
+            Inputs::Descriptions => {
+                "e.text as description, s.id as snippet_id from leased l join descriptions e on e.id = l.input_id
+                 join snippets s on s.id = e.snippet_id"
+            }
+        };
+        let statement = format!(
+            "with leased as (update tasks set state = 'leased', worker_id = $2
+                 where (stage_id, input_id, sample) in (
+                     select stage_id, input_id, sample from tasks where stage_id = $1 and state = 'ready'
+                     order by input_id, sample limit $3 for update skip locked)
+                 returning input_id, sample)
+             select l.input_id, l.sample, s.text as code, s.name, s.qualified_name, s.unit, s.signature, s.docstring,
+                    s.imports, d.path, d.repository, {joined} join documents d on d.id = s.document_id
+             order by l.input_id, l.sample"
+        );
+        self.retrying(async || {
+            sqlx::query_as(sqlx::AssertSqlSafe(statement.clone()))
+                .bind(stage)
+                .bind(worker)
+                .bind(rows as i64)
+                .fetch_all(self.pool())
+                .await
+        })
+        .await
+    }
+
+    /// Tasks of `stage` by state.
+    pub async fn task_counts(&self, stage: StageId) -> StoreResult<TaskCounts> {
+        self.retrying(async || {
+            sqlx::query_as(
+                "select count(*) filter (where state = 'ready') as ready,
+                        count(*) filter (where state = 'leased') as leased,
+                        count(*) filter (where state = 'done') as done,
+                        count(*) filter (where state = 'rejected') as rejected
+                 from tasks where stage_id = $1",
+            )
+            .bind(stage)
+            .fetch_one(self.pool())
+            .await
+        })
+        .await
+    }
+
+    /// Whether `stage` has tasks that are not finished, of any worker.
+    pub async fn has_open_tasks(&self, stage: StageId) -> StoreResult<bool> {
+        self.retrying(async || {
+            sqlx::query_scalar("select exists (select from tasks where stage_id = $1 and state in ('ready', 'leased'))")
+                .bind(stage)
+                .fetch_one(self.pool())
+                .await
+        })
+        .await
+    }
+}
