@@ -1,0 +1,140 @@
+//! Parsing one document: the tree, and the outline of what lies in it.
+
+use tree_sitter::Tree;
+
+use super::fault::{Flaw, FlawKind, SyntaxFault};
+use super::outline::{Outline, outline};
+use super::scan::lexemes;
+
+/// Brackets inside brackets that are read at most; CPython's tokenizer has the same limit (`MAXLEVEL`).
+pub const MAX_NESTING: usize = 200;
+/// Bytes that are parsed at most. A tree takes tens of bytes for each byte of source.
+pub const MAX_BYTES: usize = 64 << 20;
+
+/// A reusable parser. Not shared: each thread has its own.
+pub struct Parser {
+    inner: tree_sitter::Parser,
+}
+
+impl Default for Parser {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Parser {
+    /// Makes a parser for Python.
+    ///
+    /// # Panics
+    /// If the grammar's version does not fit the library's, which a test rules out.
+    #[expect(
+        clippy::expect_used,
+        reason = "both versions are fixed when the program is built"
+    )]
+    pub fn new() -> Self {
+        let mut inner = tree_sitter::Parser::new();
+        inner
+            .set_language(&tree_sitter_python::LANGUAGE.into())
+            .expect("the Python grammar fits tree-sitter");
+        Self { inner }
+    }
+
+    /// Parses `source`. Text that is too large or too deep is not parsed but has a fault that says so.
+    pub fn parse(&mut self, source: &str) -> Parsed {
+        if source.len() > MAX_BYTES {
+            return Parsed::refused(FlawKind::Size);
+        }
+        if lexemes(source, |_, _, _| {}) > MAX_NESTING {
+            return Parsed::refused(FlawKind::Nesting);
+        }
+        match self.inner.parse(source, None) {
+            Some(tree) => Parsed {
+                outline: outline(&tree, source),
+                tree: Some(tree),
+            },
+            None => Parsed::refused(FlawKind::Unexpected),
+        }
+    }
+}
+
+/// A parsed document. It holds byte ranges, not text: its methods take the source that was parsed.
+pub struct Parsed {
+    tree: Option<Tree>,
+    pub(super) outline: Outline,
+}
+
+impl Parsed {
+    fn refused(kind: FlawKind) -> Self {
+        let outline = Outline {
+            flaws: vec![Flaw::at_start(kind)],
+            ..Outline::default()
+        };
+        Self {
+            tree: None,
+            outline,
+        }
+    }
+
+    /// The tree; `None` where the text was too large or too deep to parse.
+    pub fn tree(&self) -> Option<&Tree> {
+        self.tree.as_ref()
+    }
+
+    /// How many syntax faults the document has.
+    pub fn errors(&self) -> u32 {
+        self.outline.flaws.len() as u32
+    }
+
+    /// The first fault of `source`, the text that was parsed.
+    pub fn first_fault(&self, source: &str) -> Option<SyntaxFault> {
+        self.outline.flaws.first().map(|flaw| flaw.explain(source))
+    }
+
+    /// Whether a statement does more than name a value, which tells code from a word of prose that happens to parse.
+    pub fn does_something(&self) -> bool {
+        self.outline.does_something
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brackets_nested_too_deep_are_a_fault_not_a_crash() {
+        for (open, close) in [("(", ")"), ("[", "]"), ("f(", ")")] {
+            let source = format!("x = {}1{}\n", open.repeat(100_000), close.repeat(100_000));
+            let parsed = Parser::new().parse(&source);
+            assert_eq!(parsed.errors(), 1);
+            let fault = parsed.first_fault(&source).map(|fault| fault.message);
+            assert_eq!(fault.as_deref(), Some("brackets nest deeper than 200"));
+        }
+    }
+
+    #[test]
+    fn nesting_without_brackets_is_walked_without_recursion() {
+        for (start, unit, end) in [
+            ("x = ", "not ", "1\n"),
+            ("x = ", "-", "1\n"),
+            ("x = ", "lambda: ", "1\n"),
+            ("x = ", "a if b else ", "1\n"),
+            ("", "x = ", "1\n"),
+            ("x = 1", " + 1", "\n"),
+            ("x = 1", " ** 1", "\n"),
+            ("x = a", ".b", "\n"),
+        ] {
+            let source = format!("{start}{}{end}", unit.repeat(20_000));
+            assert_eq!(Parser::new().parse(&source).errors(), 0, "{unit}");
+        }
+    }
+
+    #[test]
+    fn deep_indentation_is_walked_without_recursion() {
+        let mut source = String::new();
+        for depth in 0..1500 {
+            source.push_str(&" ".repeat(depth));
+            source.push_str("if x:\n");
+        }
+        assert!(Parser::new().parse(&source).errors() > 0);
+    }
+}

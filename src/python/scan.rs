@@ -1,0 +1,181 @@
+//! A lexer for the little that does not need a tree: names outside comments and strings, and how deep brackets nest.
+
+/// A piece of source that [`lexemes`] reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lexeme {
+    /// An identifier or keyword, also those inside the braces of an f-string.
+    Name,
+    /// A comment, without its line end.
+    Comment,
+    /// A string literal with its quotes, without its prefix.
+    Text,
+}
+
+/// Reports each name, comment and string of `source` with its byte range, and returns how deep brackets nest.
+/// Unclosed strings end at their line (one quote) or at the end of the source (three).
+pub fn lexemes(source: &str, mut report: impl FnMut(Lexeme, usize, usize)) -> usize {
+    let bytes = source.as_bytes();
+    let (mut at, mut depth, mut deepest) = (0usize, 0usize, 0usize);
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'(' | b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+                at += 1;
+            }
+            b')' | b']' | b'}' => {
+                depth = depth.saturating_sub(1);
+                at += 1;
+            }
+            b'#' => {
+                let end = line_end(bytes, at);
+                report(Lexeme::Comment, at, end);
+                at = end;
+            }
+            b'"' | b'\'' => {
+                let end = string_end(bytes, at);
+                report(Lexeme::Text, at, end);
+                at = end;
+            }
+            b'0'..=b'9' => at = name_end(bytes, at),
+            _ if is_name(byte) => {
+                let end = name_end(bytes, at);
+                let quote = matches!(bytes.get(end), Some(b'"' | b'\''));
+                if quote && is_prefix(&bytes[at..end]) {
+                    let close = string_end(bytes, end);
+                    report(Lexeme::Text, end, close);
+                    if bytes[at..end]
+                        .iter()
+                        .any(|b| matches!(b | 0x20, b'f' | b't'))
+                    {
+                        interpolated_names(bytes, end, close, &mut report);
+                    }
+                    at = close;
+                } else {
+                    report(Lexeme::Name, at, end);
+                    at = end;
+                }
+            }
+            _ => at += 1,
+        }
+    }
+    deepest
+}
+
+/// Names between the braces of an f-string; format specifications count too, which errs towards reporting.
+fn interpolated_names(
+    bytes: &[u8],
+    start: usize,
+    end: usize,
+    report: &mut impl FnMut(Lexeme, usize, usize),
+) {
+    let (mut at, mut depth) = (start, 0usize);
+    while at < end {
+        match bytes[at] {
+            b'{' if bytes.get(at + 1) == Some(&b'{') && depth == 0 => at += 2,
+            b'{' => {
+                depth += 1;
+                at += 1;
+            }
+            b'}' => {
+                depth = depth.saturating_sub(1);
+                at += 1;
+            }
+            byte if is_name(byte) => {
+                let stop = name_end(bytes, at).min(end);
+                if depth > 0 && !byte.is_ascii_digit() {
+                    report(Lexeme::Name, at, stop);
+                }
+                at = stop;
+            }
+            _ => at += 1,
+        }
+    }
+}
+
+fn is_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
+}
+
+fn name_end(bytes: &[u8], start: usize) -> usize {
+    bytes[start..]
+        .iter()
+        .position(|b| !is_name(*b))
+        .map_or(bytes.len(), |n| start + n)
+}
+
+fn line_end(bytes: &[u8], start: usize) -> usize {
+    bytes[start..]
+        .iter()
+        .position(|b| *b == b'\n')
+        .map_or(bytes.len(), |n| start + n)
+}
+
+fn is_prefix(name: &[u8]) -> bool {
+    name.len() <= 2
+        && name
+            .iter()
+            .all(|b| matches!(b | 0x20, b'r' | b'b' | b'u' | b'f' | b't'))
+}
+
+/// The byte after the string that opens at `start`. Raw strings step over backslashes as well: there too a
+/// backslash keeps the quote after it from closing.
+fn string_end(bytes: &[u8], start: usize) -> usize {
+    let quote = bytes[start];
+    let triple = bytes.get(start + 1) == Some(&quote) && bytes.get(start + 2) == Some(&quote);
+    let mut at = start + if triple { 3 } else { 1 };
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'\\' => at += 2,
+            b'\n' if !triple => return at,
+            _ if byte == quote && !triple => return at + 1,
+            _ if byte == quote && bytes[at..].starts_with(&[quote; 3]) => return at + 3,
+            _ => at += 1,
+        }
+    }
+    bytes.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Lexeme, lexemes};
+
+    fn names(source: &str) -> Vec<&str> {
+        let mut found = Vec::new();
+        lexemes(source, |lexeme, start, end| {
+            if lexeme == Lexeme::Name {
+                found.push(&source[start..end]);
+            }
+        });
+        found
+    }
+
+    #[test]
+    fn names_in_strings_and_comments_are_passed_over() {
+        assert_eq!(
+            names("a = 'b c' # d\n\"\"\"e\nf\"\"\"; g(0x1f, 1e5)"),
+            ["a", "g"]
+        );
+        assert_eq!(names(r"rb'\' x' y"), ["y"]);
+    }
+
+    #[test]
+    fn names_in_the_braces_of_an_f_string_are_found() {
+        assert_eq!(
+            names("f'{{no}} word {os.sep!r} {x:>{width}}'"),
+            ["os", "sep", "r", "x", "width"]
+        );
+    }
+
+    #[test]
+    fn brackets_in_strings_do_not_nest() {
+        assert_eq!(lexemes("([{}], '((((', # (((\n)", |_, _, _| {}), 3);
+    }
+
+    #[test]
+    fn an_unclosed_string_ends_with_its_line_or_the_source() {
+        assert_eq!(names("a = 'oops\nb"), ["a", "b"]);
+        assert_eq!(names("a = '''oops\nb"), ["a"]);
+        assert_eq!(names("a = 'oops\\"), ["a"]);
+    }
+}
