@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Planned;
-use crate::ids::RunId;
+use crate::ids::{RunId, StageId, WorkerId};
 use crate::progress::Meter;
 use crate::store::Store;
 
@@ -58,12 +58,20 @@ pub trait Stage: Sized + Send + Sync + 'static {
 pub struct Context<S: Stage> {
     /// The stages of the group, in order.
     pub group: Vec<Arc<Planned<S>>>,
+    /// Their identifiers.
+    pub ids: Vec<StageId>,
+    /// For each of them, the identifiers of what it needs, in the order of `needs`.
+    pub needs: Vec<Vec<StageId>>,
     /// All stages of the plan, by position.
     pub plan: Arc<super::Plan<S>>,
+    /// Their identifiers.
+    pub all_ids: Vec<StageId>,
     /// The database.
     pub store: Store,
     /// The run that this is part of.
     pub run: RunId,
+    /// This process.
+    pub worker: WorkerId,
     /// Seed of the pipeline.
     pub seed: u64,
     /// Largest number of new rows for each stage in this run.
@@ -80,6 +88,11 @@ impl<S: Stage> Context<S> {
     /// The only stage of a group that is not a chain.
     pub fn stage(&self) -> &Arc<Planned<S>> {
         &self.group[0]
+    }
+
+    /// Its identifier.
+    pub fn id(&self) -> StageId {
+        self.ids[0]
     }
 
     /// Its counter.

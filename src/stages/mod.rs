@@ -1,1 +1,149 @@
-//! stages
+//! The kinds of stage, one file each: settings, what they may stand on, and the glue to the layers below.
+//!
+//! The engine runs [`AnyStage`] without knowing its kinds; [`load`] turns a pipeline file into a checked plan.
+
+mod chain;
+mod dedupe;
+mod describe;
+mod endpoints;
+mod export;
+mod filter;
+mod generate;
+mod ingest;
+mod load;
+mod pair;
+mod parse;
+mod rows;
+mod schema;
+mod source_answer;
+
+pub use endpoints::{Services, SimulatorSettings, build_simulator};
+pub use export::{ExportFormat, export_pairs};
+pub use load::{Loaded, check, load};
+pub use schema::schema;
+
+use std::path::Path;
+
+use crate::engine::{Class, Context, Facets, Stage};
+
+/// A stage of any kind.
+#[derive(Debug)]
+pub enum AnyStage {
+    /// Reads sources into documents.
+    Ingest(ingest::Ingest),
+    /// Rejects documents by their signals.
+    Filter(filter::Filter),
+    /// Drops copies.
+    Dedupe(dedupe::Dedupe),
+    /// Cuts documents into snippets.
+    Parse(parse::Parse),
+    /// Has a model describe snippets.
+    Describe(describe::Describe),
+    /// Has a model answer descriptions.
+    Generate(generate::Generate),
+    /// Answers descriptions with the source itself.
+    Source(source_answer::SourceAnswer),
+    /// Joins two roles into pairs.
+    Pair(pair::Pair),
+    /// Writes pairs to files.
+    Export(export::Export),
+}
+
+/// Names of all kinds, in the order of a pipeline.
+pub const KINDS: [&str; 9] =
+    ["ingest", "filter", "dedupe", "parse", "describe", "generate", "source", "pair", "export"];
+
+macro_rules! each {
+    ($stage:expr, $inner:ident => $body:expr) => {
+        match $stage {
+            AnyStage::Ingest($inner) => $body,
+            AnyStage::Filter($inner) => $body,
+            AnyStage::Dedupe($inner) => $body,
+            AnyStage::Parse($inner) => $body,
+            AnyStage::Describe($inner) => $body,
+            AnyStage::Generate($inner) => $body,
+            AnyStage::Source($inner) => $body,
+            AnyStage::Pair($inner) => $body,
+            AnyStage::Export($inner) => $body,
+        }
+    };
+}
+
+/// What one kind of stage says of itself.
+trait Kind {
+    /// See [`Stage::identity`].
+    fn identity(&self) -> serde_json::Value;
+    /// See [`Stage::check_needs`].
+    fn check_needs(&self, needs: &[(&str, &AnyStage)]) -> Result<(), String>;
+    /// See [`Stage::facets`].
+    fn facets(&self) -> Facets {
+        Facets::default()
+    }
+}
+
+impl Stage for AnyStage {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Ingest(_) => "ingest",
+            Self::Filter(_) => "filter",
+            Self::Dedupe(_) => "dedupe",
+            Self::Parse(_) => "parse",
+            Self::Describe(_) => "describe",
+            Self::Generate(_) => "generate",
+            Self::Source(_) => "source",
+            Self::Pair(_) => "pair",
+            Self::Export(_) => "export",
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::Ingest(_) | Self::Filter(_) | Self::Dedupe(_) | Self::Parse(_) => Class::Source,
+            Self::Describe(_) | Self::Generate(_) => Class::Rows,
+            Self::Source(_) | Self::Pair(_) | Self::Export(_) => Class::Set,
+        }
+    }
+
+    fn identity(&self) -> serde_json::Value {
+        each!(self, kind => Kind::identity(kind))
+    }
+
+    fn facets(&self) -> Facets {
+        each!(self, kind => Kind::facets(kind))
+    }
+
+    fn check_needs(&self, needs: &[(&str, &Self)]) -> Result<(), String> {
+        each!(self, kind => Kind::check_needs(kind, needs))
+    }
+
+    async fn run(context: Context<Self>) -> anyhow::Result<()> {
+        let stage = std::sync::Arc::clone(context.stage());
+        match &stage.stage {
+            Self::Describe(describe) => rows::run(&describe.work, context).await,
+            Self::Generate(generate) => rows::run(&generate.work, context).await,
+            Self::Source(source) => source.run(context).await,
+            Self::Pair(pair) => pair.run(context).await,
+            Self::Export(export) => export.run(context).await,
+            Self::Ingest(_) | Self::Filter(_) | Self::Dedupe(_) | Self::Parse(_) => chain::run(context).await,
+        }
+    }
+}
+
+/// The one stage that another stands on, if it is of a kind that `allowed` accepts.
+fn only_need<'s>(
+    needs: &[(&str, &'s AnyStage)],
+    allowed: &[&str],
+) -> Result<&'s AnyStage, String> {
+    match needs {
+        [(_, stage)] if allowed.contains(&stage.kind()) => Ok(stage),
+        [(name, stage)] => {
+            Err(format!("it cannot stand on `{name}`, a {} stage; allowed: {}", stage.kind(), allowed.join(", ")))
+        }
+        _ => Err(format!("it needs exactly one stage, of kind {}", allowed.join(" or "))),
+    }
+}
+
+/// Paths in a pipeline file are relative to its folder.
+fn resolve(base: &Path, path: &str) -> std::path::PathBuf {
+    base.join(path)
+}

@@ -165,6 +165,17 @@ impl Store {
         .await
     }
 
+    /// The last document of an ingest stage; 0 if it has none.
+    pub async fn last_document(&self, ingest: StageId) -> StoreResult<DocumentId> {
+        self.retrying(async || {
+            sqlx::query_scalar("select coalesce(max(id), 0) from documents where stage_id = $1")
+                .bind(ingest)
+                .fetch_one(self.pool())
+                .await
+        })
+        .await
+    }
+
     /// Commits a batch; documents belong to `stage`.
     ///
     /// # Errors
@@ -223,12 +234,11 @@ impl Store {
         let stages: Vec<i64> = stages.iter().map(|id| id.0).collect();
         self.retrying(async || {
             sqlx::query_as(
-                "select d.id, d.path, d.content, d.content_hash, d.bytes, d.lines, d.longest_line, d.mean_line,
-                        d.alphanumeric_share, d.comment_share, d.generated, d.parse_errors
+                "select d.id, d.path, d.content, d.bytes, d.lines, d.longest_line, d.mean_line,
+                        d.alphanumeric_share, d.comment_share, d.generated, d.parse_errors, d.licence
                  from documents d
                  where d.stage_id = $1 and d.id > $2 and d.id <= $3
-                   and not exists (select from rejections j where j.document_id = d.id and j.stage_id = any($4)
-                                   and j.class <> 'syntax_error')
+                   and not exists (select from rejections j where j.document_id = d.id and j.stage_id = any($4))
                  order by d.id limit $5",
             )
             .bind(ingest)
@@ -250,7 +260,6 @@ pub struct StoredDocument {
     pub id: DocumentId,
     pub path: String,
     pub content: String,
-    pub content_hash: Vec<u8>,
     pub bytes: i64,
     pub lines: i32,
     pub longest_line: i32,
@@ -259,6 +268,7 @@ pub struct StoredDocument {
     pub comment_share: f32,
     pub generated: Option<String>,
     pub parse_errors: i32,
+    pub licence: Option<String>,
 }
 
 async fn move_on(connection: &mut PgConnection, batch: &ChainBatch) -> sqlx::Result<bool> {

@@ -3,7 +3,6 @@
 //! Format: PostgreSQL documentation, "COPY", section "Binary Format".
 
 use sqlx::PgConnection;
-use sqlx::postgres::PgPoolCopyExt as _;
 
 /// Encodes rows; fields follow in the order of the column list.
 pub struct BinaryCopy {

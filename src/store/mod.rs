@@ -1,1 +1,18 @@
-//! store
+//! Postgres: the only layer that holds SQL.
+//!
+//! Invariants: what a stage makes and how far it has come are committed in one transaction; every write may be sent
+//! twice (a commit whose reply was lost) and counts once; a key or password never reaches a row or an error.
+
+pub mod answers;
+pub mod chain;
+mod copy;
+mod error;
+pub mod export;
+pub mod lock;
+pub mod pairs;
+pub mod query;
+pub mod runs;
+pub mod stages;
+pub mod tasks;
+
+pub use error::{StoreError, StoreResult};

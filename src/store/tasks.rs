@@ -34,6 +34,31 @@ pub struct Follow {
     started: bool,
     /// The first transaction that has not been seen.
     seen_before: String,
+    /// The first transaction that began after inputs had ended.
+    ended_before: Option<u64>,
+}
+
+impl Follow {
+    /// Whether everything that was written before the first call of this has been seen; call it once inputs have ended.
+    pub async fn is_complete(&mut self, store: &Store) -> StoreResult<bool> {
+        if self.first_round_after.is_some() {
+            return Ok(false);
+        }
+        let ended_before = match self.ended_before {
+            Some(transaction) => transaction,
+            None => {
+                let next: String = store
+                    .retrying(async || {
+                        sqlx::query_scalar("select pg_snapshot_xmax(pg_current_snapshot())::text")
+                            .fetch_one(store.pool())
+                            .await
+                    })
+                    .await?;
+                *self.ended_before.insert(next.parse().unwrap_or(u64::MAX))
+            }
+        };
+        Ok(self.seen_before.parse().is_ok_and(|seen: u64| seen >= ended_before))
+    }
 }
 
 /// A claimed task with what its prompt may speak of.
@@ -103,7 +128,7 @@ impl Store {
                         .await
                 })
                 .await?;
-            *follow = Follow { first_round_after: Some(0), started: true, seen_before: horizon };
+            *follow = Follow { first_round_after: Some(0), started: true, seen_before: horizon, ended_before: None };
         }
         match follow.first_round_after {
             Some(after) => self.feed_first(stage, from, inputs, samples, after, follow).await,

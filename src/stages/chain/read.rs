@@ -1,0 +1,223 @@
+//! The beginning of a chain: shards are read one after the other, documents worked on in parallel, taken up in order.
+
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use anyhow::{Context as _, bail};
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio_util::sync::CancellationToken;
+
+use super::batch::Committer;
+use super::steps::{Steps, Worked};
+use crate::corpus::{self, Document, Entry, Format, Provenance, Rejected, Shard, Source, Survey};
+use crate::engine::Context;
+use crate::ids::{DocumentId, ShardId};
+use crate::stages::AnyStage;
+use crate::store::chain::{NewShard, Rejection, ShardRow};
+
+/// Bytes of text that are worked on at once by one thread.
+const CHUNK_BYTES: usize = 256 << 10;
+/// Bytes of text in one transaction, about.
+const BATCH_BYTES: usize = 4 << 20;
+/// Identifiers fetched at once.
+const ID_BLOCK: usize = 4096;
+
+/// A stretch of a shard.
+struct Chunk {
+    shard: ShardId,
+    from: u64,
+    to: u64,
+    finished: bool,
+    documents: Vec<(ShardId, Arc<Provenance>, Document)>,
+    rejected: Vec<Rejected>,
+}
+
+/// The same, with the documents under work.
+struct Pending {
+    shard: ShardId,
+    from: u64,
+    to: u64,
+    finished: bool,
+    bytes: usize,
+    worked: JoinHandle<Vec<Worked>>,
+    rejected: Vec<Rejected>,
+}
+
+/// Reads every shard that is not finished.
+pub async fn shards(context: &Context<AnyStage>, mut steps: Steps) -> anyhow::Result<()> {
+    let queue = list(context).await?;
+    let threads = available_parallelism().map_or(2, std::num::NonZero::get);
+    let (send_chunks, mut chunks) = mpsc::channel::<anyhow::Result<Chunk>>(2);
+    let (send_pending, mut pending) = mpsc::channel::<anyhow::Result<Pending>>(threads);
+    let (limit, stop) = (context.limit, context.shutdown.clone());
+    let reader = spawn_blocking(move || read(queue, limit, &stop, &send_chunks));
+    let worker = steps.worker();
+    let dispatcher = tokio::spawn(async move {
+        while let Some(chunk) = chunks.recv().await {
+            let item = chunk.map(|chunk| {
+                let Chunk { shard, from, to, finished, documents, rejected } = chunk;
+                let bytes = documents.iter().map(|(_, _, document)| document.content.len()).sum();
+                let worker = worker.clone();
+                let worked = spawn_blocking(move || worker(documents));
+                Pending { shard, from, to, finished, bytes, worked, rejected }
+            });
+            if send_pending.send(item).await.is_err() {
+                return;
+            }
+        }
+    });
+
+    let last = context.store.last_document(context.id()).await?;
+    let mut committer = Committer::new(context, steps.positions_at(last));
+    let mut ids = Vec::new().into_iter();
+    let (mut bytes, stage, meter) = (0, context.id(), Arc::clone(context.meter()));
+    while let Some(chunk) = pending.recv().await {
+        let chunk = chunk?;
+        for rejected in chunk.rejected {
+            meter.add_rejected(1);
+            committer.batch().rejections.push(Rejection {
+                stage: Some(stage),
+                entry: Some((chunk.shard, rejected.entry)),
+                path: rejected.path.replace('\0', "\u{fffd}"),
+                class: rejected.fault.as_str().to_owned(),
+                message: rejected.message.replace('\0', "\u{fffd}"),
+                ..Rejection::default()
+            });
+        }
+        for mut document in chunk.worked.await.context("a bug: the work on a document ended early")? {
+            let id = match ids.next() {
+                Some(id) => id,
+                None => {
+                    ids = context.store.document_ids(ID_BLOCK).await?.into_iter();
+                    ids.next().context("the database gave no identifiers")?
+                }
+            };
+            document.number(id);
+            steps.take(document, committer.batch())?;
+            committer.reach(id);
+            meter.add_done(1);
+        }
+        committer.read_to(chunk.shard, chunk.from, chunk.to, chunk.finished);
+        bytes += chunk.bytes;
+        if bytes >= BATCH_BYTES || committer.batch().rejections.len() > 10_000 {
+            bytes = 0;
+            committer.start().await?;
+        }
+    }
+    committer.flush().await?;
+    dispatcher.await.context("a bug: the reader's dispatcher ended early")?;
+    reader.await.context("a bug: the reader ended early")
+}
+
+type Work = (Source, Shard, Survey, ShardRow);
+
+/// Lists what the sources match, enters new shards, and returns those that are to be read.
+async fn list(context: &Context<AnyStage>) -> anyhow::Result<Vec<Work>> {
+    let AnyStage::Ingest(ingest) = &context.stage().stage else { bail!("a bug: a chain without an ingest stage") };
+    let known = context.store.shards(context.id()).await?;
+    let (sources, base) = (ingest.settings.sources.clone(), ingest.base.clone());
+    let seen = known.clone();
+    let found = spawn_blocking(move || -> anyhow::Result<Vec<(Source, Shard, Survey)>> {
+        let mut found = Vec::new();
+        for source in sources {
+            for shard in corpus::shards(&source, &base)? {
+                if seen.get(&shard.name).is_some_and(|row| row.finished) {
+                    found.push((source.clone(), shard, Survey::default()));
+                } else {
+                    let survey = shard.survey(&source);
+                    found.push((source.clone(), shard, survey));
+                }
+            }
+        }
+        Ok(found)
+    })
+    .await
+    .context("a bug: listing the sources ended early")??;
+
+    let is_new = |shard: &&(Source, Shard, Survey)| !known.contains_key(&shard.1.name);
+    let new: Vec<NewShard> = (found.iter().filter(is_new))
+        .map(|(_, shard, survey)| NewShard {
+            name: shard.name.clone(),
+            kind: match shard.format {
+                Format::Folder => "dir",
+                Format::Jsonl(_) => "jsonl",
+                Format::Tar(_) | Format::Zip | Format::Wheel => "archive",
+            },
+            bytes: shard.bytes,
+            provenance: survey.provenance.clone(),
+        })
+        .collect();
+    let mut rows = context.store.enter_shards(context.id(), &new).await?;
+    let mut queue = Vec::new();
+    for (source, shard, survey) in found {
+        // Two sources may match the same file; it is read once.
+        let Some(row) = rows.remove(&shard.name) else { continue };
+        if row.finished {
+            if row.bytes != shard.bytes as i64 {
+                tracing::warn!("{} has changed since it was read; rename it to have it read again", shard.name);
+            }
+            continue;
+        }
+        if row.cursor > 0 && row.bytes != shard.bytes as i64 {
+            bail!("{} has changed while it was half read: restore it, or rename it to have it read as a new one", shard.name);
+        }
+        queue.push((source, shard, survey, row));
+    }
+    let entries: Option<u64> = queue.iter().map(|(_, _, survey, _)| survey.entries).sum();
+    tracing::debug!("{} shards to read, {entries:?} entries", queue.len());
+    Ok(queue)
+}
+
+/// Reads shards in order and hands on stretches of them, until told to stop. Blocks.
+fn read(queue: Vec<Work>, limit: Option<u64>, stop: &CancellationToken, send: &mpsc::Sender<anyhow::Result<Chunk>>) {
+    let mut left = limit.unwrap_or(u64::MAX);
+    for (source, shard, survey, row) in queue {
+        let start = row.cursor as u64;
+        let entries = match shard.read(&source, &survey, start) {
+            Ok(entries) => entries,
+            Err(error) => {
+                let _ = send.blocking_send(Err(error.into()));
+                return;
+            }
+        };
+        let provenance = Arc::new(Provenance {
+            repository: row.repository,
+            revision: row.revision,
+            licence: row.licence,
+            licence_path: row.licence_path,
+        });
+        let empty = |from| Chunk {
+            shard: row.id,
+            from,
+            to: from,
+            finished: false,
+            documents: Vec::new(),
+            rejected: Vec::new(),
+        };
+        let (mut chunk, mut bytes) = (empty(start), 0);
+        for entry in entries {
+            chunk.to = entry.position() + 1;
+            match entry {
+                Entry::Document(document) => {
+                    bytes += document.content.len();
+                    left -= 1;
+                    chunk.documents.push((row.id, Arc::clone(&provenance), document));
+                }
+                Entry::Rejected(rejected) => chunk.rejected.push(rejected),
+            }
+            let ending = left == 0 || stop.is_cancelled();
+            if bytes >= CHUNK_BYTES || chunk.rejected.len() >= 1000 || ending {
+                let next = empty(chunk.to);
+                if send.blocking_send(Ok(std::mem::replace(&mut chunk, next))).is_err() || ending {
+                    return;
+                }
+                bytes = 0;
+            }
+        }
+        chunk.finished = true;
+        if send.blocking_send(Ok(chunk)).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Endpoints and simulators of a pipeline: declared, checked, and brought up for a run.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use anyhow::{Context as _, bail};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::resolve;
+use crate::corpus::{self, Entry, Source, SourceKind};
+use crate::llm::{Client, EndpointSettings};
+use crate::simulate::{self, Index, Simulator};
+
+pub use crate::simulate::Settings as SimulatorSettings;
+
+/// An endpoint, and its client once the run has started.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Name in the pipeline file.
+    pub name: String,
+    /// Its settings.
+    pub settings: EndpointSettings,
+    client: OnceLock<Client>,
+}
+
+impl Endpoint {
+    /// The client.
+    ///
+    /// # Errors
+    /// If the run did not bring the endpoint up.
+    pub fn client(&self) -> anyhow::Result<&Client> {
+        self.client.get().with_context(|| format!("endpoint `{}` was not started", self.name))
+    }
+}
+
+/// Endpoints by name.
+pub type Endpoints = BTreeMap<String, Arc<Endpoint>>;
+
+impl Endpoint {
+    /// A declared endpoint.
+    pub fn new(name: String, settings: EndpointSettings) -> Arc<Self> {
+        Arc::new(Self { name, settings, client: OnceLock::new() })
+    }
+}
+
+/// The simulators that a run hosts; they stop when this is dropped.
+pub struct Services {
+    stop: CancellationToken,
+}
+
+impl Drop for Services {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Services {
+    /// Starts the simulators that `used` endpoints name, makes the clients, and makes one cheap call to each endpoint.
+    ///
+    /// # Errors
+    /// A missing key, an endpoint that is down or refuses the key: whatever would fail every row.
+    pub async fn start(
+        used: &[Arc<Endpoint>],
+        simulators: &BTreeMap<String, SimulatorSettings>,
+        base: &Path,
+    ) -> anyhow::Result<Self> {
+        let services = Self { stop: CancellationToken::new() };
+        let mut hosted: BTreeMap<&str, String> = BTreeMap::new();
+        for endpoint in used {
+            let settings = match &endpoint.settings.simulator {
+                None => endpoint.settings.clone(),
+                Some(name) => {
+                    if !hosted.contains_key(name.as_str()) {
+                        let url = services.host(name, &simulators[name], base).await?;
+                        hosted.insert(name, url);
+                    }
+                    endpoint.settings.at(hosted[name.as_str()].clone())
+                }
+            };
+            let describe = || format!("endpoint `{}`", endpoint.name);
+            let client = Client::new(settings).with_context(describe)?;
+            let found = client.preflight().await.map_err(|failure| {
+                let url = client.settings().base_url.as_deref().unwrap_or_default();
+                anyhow::anyhow!("endpoint `{}` at {url}: {failure}", endpoint.name)
+            })?;
+            if found.listed == Some(false) {
+                let models = found.models.unwrap_or_default().join(", ");
+                bail!("endpoint `{}` does not have the model `{}`; it has: {models}", endpoint.name, endpoint.settings.model);
+            }
+            let _ = endpoint.client.set(client);
+        }
+        Ok(services)
+    }
+
+    async fn host(&self, name: &str, settings: &SimulatorSettings, base: &Path) -> anyhow::Result<String> {
+        let simulator = build_simulator(settings.clone(), base.to_owned()).await?;
+        let listener = TcpListener::bind("127.0.0.1:0").await.context("the simulator found no free port")?;
+        let url = format!("http://{}/v1", listener.local_addr()?);
+        tracing::info!("simulator `{name}` answers at {url}; it is no model");
+        let stop = self.stop.clone();
+        tokio::spawn(async move {
+            if let Err(error) = simulate::serve(listener, simulator, stop).await {
+                tracing::error!("the simulator ended: {error}");
+            }
+        });
+        Ok(url)
+    }
+}
+
+/// Reads the simulator's corpus; paths are relative to `base`.
+///
+/// # Errors
+/// When the settings are wrong, or a path leads nowhere.
+pub async fn build_simulator(settings: SimulatorSettings, base: PathBuf) -> anyhow::Result<Arc<Simulator>> {
+    settings.check()?;
+    tokio::task::spawn_blocking(move || {
+        let mut files = Vec::new();
+        for path in &settings.corpus {
+            read_corpus(path, &base, &mut files).with_context(|| format!("the simulator's corpus {path}"))?;
+        }
+        Ok(Arc::new(Simulator::new(Index::from_sources(files.into_iter(), settings.seed), settings)))
+    })
+    .await?
+}
+
+/// Code that the simulator knows; what cannot be read is left out, as the pipeline reports it for itself.
+fn read_corpus(path: &str, base: &Path, files: &mut Vec<(String, String)>) -> anyhow::Result<()> {
+    let full = resolve(base, path);
+    if full.is_file() && full.extension().is_some_and(|end| end == "py") {
+        files.push((path.to_owned(), std::fs::read_to_string(&full)?));
+        return Ok(());
+    }
+    let holds_archives = full.is_dir()
+        && std::fs::read_dir(&full)?.flatten().any(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            [".whl", ".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst"].iter().any(|end| name.ends_with(end))
+        });
+    let kind = if full.is_dir() && !holds_archives { SourceKind::Dir } else { SourceKind::Archive };
+    let source = Source::new(kind, path);
+    for shard in corpus::shards(&source, base)? {
+        let survey = shard.survey(&source);
+        for entry in shard.read(&source, &survey, 0)? {
+            if let Entry::Document(document) = entry {
+                files.push((document.path, document.content));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! `export`: writes pairs to files that Hugging Face `datasets` and TRL read as they are.
+
+mod parquet;
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use futures::TryStreamExt as _;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use self::parquet::ParquetFile;
+use super::{AnyStage, Kind, only_need, resolve};
+use crate::engine::Context;
+use crate::ids::StageId;
+use crate::store::Store;
+use crate::store::export::PairRow;
+
+/// A file format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, clap::ValueEnum)]
+pub enum ExportFormat {
+    /// One JSON object a line.
+    #[serde(rename = "jsonl")]
+    #[value(name = "jsonl")]
+    Jsonl,
+    /// The same, compressed.
+    #[serde(rename = "jsonl.zst")]
+    #[value(name = "jsonl.zst")]
+    JsonlZst,
+    /// Parquet, compressed with zstd.
+    #[serde(rename = "parquet")]
+    #[value(name = "parquet")]
+    Parquet,
+}
+
+impl ExportFormat {
+    fn ending(self) -> &'static str {
+        match self {
+            Self::Jsonl => "jsonl",
+            Self::JsonlZst => "jsonl.zst",
+            Self::Parquet => "parquet",
+        }
+    }
+}
+
+/// Settings of an `export` stage.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExportSettings {
+    /// jsonl, jsonl.zst or parquet.
+    #[serde(default = "jsonl")]
+    pub format: ExportFormat,
+    /// Folder for `train.*` and `test.*`, relative to the pipeline file's folder.
+    pub out: String,
+}
+
+fn jsonl() -> ExportFormat {
+    ExportFormat::Jsonl
+}
+
+/// An `export` stage.
+#[derive(Debug)]
+pub struct Export {
+    settings: ExportSettings,
+    base: PathBuf,
+}
+
+impl Export {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// The name of the setting that is wrong, and why.
+    pub fn new(settings: ExportSettings, base: PathBuf) -> Result<Self, (&'static str, String)> {
+        if settings.out.trim().is_empty() {
+            return Err(("out", "is empty: name a folder".into()));
+        }
+        Ok(Self { settings, base })
+    }
+
+    /// Writes the files, unless those that are there were made of the same pairs.
+    pub async fn run(&self, mut context: Context<AnyStage>) -> anyhow::Result<()> {
+        if !context.inputs_end().await {
+            return Ok(());
+        }
+        let Some(lock) = super::pair::lock(&context).await? else { return Ok(()) };
+        let out = resolve(&self.base, &self.settings.out);
+        let rows = export_pairs(&context.store, context.needs[0][0], self.settings.format, &out).await?;
+        context.meter().add_done(rows.0 + rows.1);
+        lock.release().await;
+        Ok(())
+    }
+}
+
+/// Writes the pairs of a stage to `train.*` and `test.*` in `out`; the number of rows in each.
+///
+/// Each file is written under another name and takes its own when it is whole.
+///
+/// # Errors
+/// When the folder cannot be written or the database fails.
+pub async fn export_pairs(store: &Store, stage: StageId, format: ExportFormat, out: &Path) -> anyhow::Result<(u64, u64)> {
+    std::fs::create_dir_all(out).with_context(|| format!("creating the folder {}", out.display()))?;
+    let mut counts = [0; 2];
+    for (count, split) in counts.iter_mut().zip(["train", "test"]) {
+        let path = out.join(format!("{split}.{}", format.ending()));
+        *count = write(store, stage, format, split, &path).await.with_context(|| format!("writing {}", path.display()))?;
+    }
+    Ok((counts[0], counts[1]))
+}
+
+async fn write(store: &Store, stage: StageId, format: ExportFormat, split: &str, path: &Path) -> anyhow::Result<u64> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let file = File::create(&partial)?;
+    let mut sink = Sink::open(format, file)?;
+    let mut rows = store.pairs(stage, split);
+    let mut count = 0;
+    while let Some(row) = rows.try_next().await? {
+        sink.write(row)?;
+        count += 1;
+    }
+    sink.finish()?.sync_all()?;
+    std::fs::rename(&partial, path)?;
+    Ok(count)
+}
+
+enum Sink {
+    Jsonl(BufWriter<File>),
+    JsonlZst(zstd::Encoder<'static, BufWriter<File>>),
+    Parquet(Box<ParquetFile>),
+}
+
+impl Sink {
+    fn open(format: ExportFormat, file: File) -> anyhow::Result<Self> {
+        Ok(match format {
+            ExportFormat::Jsonl => Self::Jsonl(BufWriter::new(file)),
+            ExportFormat::JsonlZst => Self::JsonlZst(zstd::Encoder::new(BufWriter::new(file), 0)?),
+            ExportFormat::Parquet => Self::Parquet(Box::new(ParquetFile::create(file)?)),
+        })
+    }
+
+    fn write(&mut self, row: PairRow) -> anyhow::Result<()> {
+        let line = |row| serde_json::to_vec(row).map(|mut line| {
+            line.push(b'\n');
+            line
+        });
+        match self {
+            Self::Jsonl(file) => file.write_all(&line(&row)?)?,
+            Self::JsonlZst(file) => file.write_all(&line(&row)?)?,
+            Self::Parquet(file) => file.push(row)?,
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> anyhow::Result<File> {
+        let whole = |file: BufWriter<File>| file.into_inner().map_err(std::io::IntoInnerError::into_error);
+        Ok(match self {
+            Self::Jsonl(file) => whole(file)?,
+            Self::JsonlZst(file) => whole(file.finish()?)?,
+            Self::Parquet(file) => file.finish()?,
+        })
+    }
+}
+
+impl Kind for Export {
+    fn identity(&self) -> serde_json::Value {
+        json!(self.settings)
+    }
+
+    fn check_needs(&self, needs: &[(&str, &AnyStage)]) -> Result<(), String> {
+        only_need(needs, &["pair"]).map(drop)
+    }
+}

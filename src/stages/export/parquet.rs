@@ -1,0 +1,134 @@
+//! Pairs as a Parquet file, through the column writer alone.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, FloatType, Int32Type, Int64Type};
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::schema::parser::parse_message_type;
+
+use crate::store::export::PairRow;
+
+const SCHEMA: &str = "message pairs {
+    REQUIRED INT64 id;
+    REQUIRED BYTE_ARRAY prompt (UTF8);
+    REQUIRED BYTE_ARRAY chosen (UTF8);
+    REQUIRED BYTE_ARRAY rejected (UTF8);
+    REQUIRED BYTE_ARRAY split (UTF8);
+    OPTIONAL BYTE_ARRAY chosen_model (UTF8);
+    OPTIONAL BYTE_ARRAY rejected_model (UTF8);
+    OPTIONAL BYTE_ARRAY description_model (UTF8);
+    REQUIRED BOOLEAN chosen_valid;
+    REQUIRED BOOLEAN rejected_valid;
+    REQUIRED FLOAT length_ratio;
+    REQUIRED FLOAT similarity;
+    REQUIRED BYTE_ARRAY repository (UTF8);
+    OPTIONAL BYTE_ARRAY revision (UTF8);
+    REQUIRED BYTE_ARRAY path (UTF8);
+    OPTIONAL BYTE_ARRAY licence (UTF8);
+    REQUIRED BYTE_ARRAY unit (UTF8);
+    REQUIRED BYTE_ARRAY qualified_name (UTF8);
+    REQUIRED INT32 start_line;
+    REQUIRED INT32 end_line;
+    REQUIRED INT32 sample;
+    REQUIRED INT64 description_id;
+    REQUIRED INT64 chosen_id;
+    REQUIRED INT64 rejected_id;
+    REQUIRED INT64 snippet_id;
+    REQUIRED INT64 document_id;
+}";
+
+/// Rows in a row group: bounds what is held in memory.
+const GROUP: usize = 10_000;
+
+/// A file being written.
+pub struct ParquetFile {
+    writer: SerializedFileWriter<File>,
+    rows: Vec<PairRow>,
+}
+
+type Group<'f> = SerializedRowGroupWriter<'f, File>;
+
+impl ParquetFile {
+    /// Begins a file.
+    pub fn create(file: File) -> anyhow::Result<Self> {
+        let schema = Arc::new(parse_message_type(SCHEMA)?);
+        let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
+        Ok(Self { writer: SerializedFileWriter::new(file, schema, Arc::new(properties))?, rows: Vec::new() })
+    }
+
+    /// Adds a row.
+    pub fn push(&mut self, row: PairRow) -> anyhow::Result<()> {
+        self.rows.push(row);
+        if self.rows.len() >= GROUP { self.flush() } else { Ok(()) }
+    }
+
+    /// Ends the file.
+    pub fn finish(mut self) -> anyhow::Result<File> {
+        self.flush()?;
+        Ok(self.writer.into_inner()?)
+    }
+
+    fn flush(&mut self) -> anyhow::Result<()> {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        let rows = std::mem::take(&mut self.rows);
+        let mut group = self.writer.next_row_group()?;
+        // In the order of the schema.
+        long(&mut group, &rows, |row| row.id.0)?;
+        text(&mut group, &rows, |row| &row.prompt)?;
+        text(&mut group, &rows, |row| &row.chosen)?;
+        text(&mut group, &rows, |row| &row.rejected)?;
+        text(&mut group, &rows, |row| &row.split)?;
+        optional(&mut group, &rows, |row| row.chosen_model.as_deref())?;
+        optional(&mut group, &rows, |row| row.rejected_model.as_deref())?;
+        optional(&mut group, &rows, |row| row.description_model.as_deref())?;
+        column::<BoolType>(&mut group, rows.iter().map(|row| row.chosen_valid).collect(), None)?;
+        column::<BoolType>(&mut group, rows.iter().map(|row| row.rejected_valid).collect(), None)?;
+        column::<FloatType>(&mut group, rows.iter().map(|row| row.length_ratio).collect(), None)?;
+        column::<FloatType>(&mut group, rows.iter().map(|row| row.similarity).collect(), None)?;
+        text(&mut group, &rows, |row| &row.repository)?;
+        optional(&mut group, &rows, |row| row.revision.as_deref())?;
+        text(&mut group, &rows, |row| &row.path)?;
+        optional(&mut group, &rows, |row| row.licence.as_deref())?;
+        text(&mut group, &rows, |row| &row.unit)?;
+        text(&mut group, &rows, |row| &row.qualified_name)?;
+        for of in [|row: &PairRow| row.start_line, |row| row.end_line, |row| row.sample] {
+            column::<Int32Type>(&mut group, rows.iter().map(of).collect(), None)?;
+        }
+        long(&mut group, &rows, |row| row.description_id)?;
+        long(&mut group, &rows, |row| row.chosen_id)?;
+        long(&mut group, &rows, |row| row.rejected_id)?;
+        long(&mut group, &rows, |row| row.snippet_id)?;
+        long(&mut group, &rows, |row| row.document_id)?;
+        group.close()?;
+        Ok(())
+    }
+}
+
+fn column<T: parquet::data_type::DataType>(
+    group: &mut Group<'_>,
+    values: Vec<T::T>,
+    levels: Option<&[i16]>,
+) -> anyhow::Result<()> {
+    let mut writer = group.next_column()?.ok_or_else(|| anyhow::anyhow!("a bug: more columns than the schema has"))?;
+    writer.typed::<T>().write_batch(&values, levels, None)?;
+    writer.close()?;
+    Ok(())
+}
+
+fn long(group: &mut Group<'_>, rows: &[PairRow], of: impl Fn(&PairRow) -> i64) -> anyhow::Result<()> {
+    column::<Int64Type>(group, rows.iter().map(of).collect(), None)
+}
+
+fn text(group: &mut Group<'_>, rows: &[PairRow], of: impl Fn(&PairRow) -> &String) -> anyhow::Result<()> {
+    column::<ByteArrayType>(group, rows.iter().map(|row| ByteArray::from(of(row).as_str())).collect(), None)
+}
+
+fn optional(group: &mut Group<'_>, rows: &[PairRow], of: impl Fn(&PairRow) -> Option<&str>) -> anyhow::Result<()> {
+    let levels: Vec<i16> = rows.iter().map(|row| i16::from(of(row).is_some())).collect();
+    column::<ByteArrayType>(group, rows.iter().filter_map(of).map(ByteArray::from).collect(), Some(&levels))
+}

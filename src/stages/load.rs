@@ -1,0 +1,134 @@
+//! From a pipeline file to a checked plan.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use super::endpoints::{Endpoint, Endpoints, SimulatorSettings};
+use super::{AnyStage, KINDS, describe, dedupe, export, filter, generate, ingest, pair, parse, source_answer};
+use crate::config::{ConfigError, Pipeline, Problem, StageEntry};
+use crate::engine::{Plan, Stage as _};
+use crate::llm::EndpointSettings;
+
+/// A pipeline that passed every check that needs no network and no database.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The file.
+    pub pipeline: Pipeline,
+    /// Its stages, in order.
+    pub plan: Plan<AnyStage>,
+    /// Its simulators.
+    pub simulators: BTreeMap<String, SimulatorSettings>,
+}
+
+impl Loaded {
+    /// The endpoints that the stages called `names` ask; of all stages if there are no names.
+    pub fn endpoints_of(&self, names: &[String]) -> Vec<Arc<Endpoint>> {
+        let mut used: BTreeMap<&str, &Arc<Endpoint>> = BTreeMap::new();
+        for planned in self.plan.stages.iter().filter(|stage| names.is_empty() || names.contains(&stage.name)) {
+            let endpoint = match &planned.stage {
+                AnyStage::Describe(describe) => &describe.work.endpoint,
+                AnyStage::Generate(generate) => &generate.work.endpoint,
+                _ => continue,
+            };
+            used.insert(&endpoint.name, endpoint);
+        }
+        used.into_values().cloned().collect()
+    }
+}
+
+/// Reads and checks a pipeline file.
+///
+/// # Errors
+/// All problems at once, each with line and column, and what is allowed.
+pub fn load(file: &Path) -> Result<Loaded, ConfigError> {
+    check(Pipeline::load(file)?)
+}
+
+/// Checks a pipeline whose shape is right.
+///
+/// # Errors
+/// As [`load`].
+pub fn check(pipeline: Pipeline) -> Result<Loaded, ConfigError> {
+    let mut problems = Vec::new();
+    let mut simulators = BTreeMap::new();
+    for section in &pipeline.simulators {
+        match section.parse::<SimulatorSettings>(&pipeline.text) {
+            Ok(settings) => match settings.check() {
+                Ok(()) => {
+                    simulators.insert(section.name.clone(), settings);
+                }
+                Err(error) => problems.push(pipeline.problem(&section.span, error.to_string())),
+            },
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let mut endpoints = Endpoints::new();
+    for section in &pipeline.endpoints {
+        let settings = match section.parse::<EndpointSettings>(&pipeline.text) {
+            Ok(settings) => settings,
+            Err(problem) => {
+                problems.push(problem);
+                continue;
+            }
+        };
+        let at = |key: &str| section.span_of(&pipeline.text, key);
+        if let Err(error) = settings.check() {
+            problems.push(pipeline.problem(&at(error.key), format!("endpoint `{}`: {error}", section.name)));
+        }
+        if let Some(name) = settings.simulator.as_ref().filter(|name| !simulators.contains_key(*name)) {
+            let known = simulators.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let message = format!("there is no simulator `{name}`; simulators are: {known}");
+            problems.push(pipeline.problem(&at("simulator"), message));
+        }
+        endpoints.insert(section.name.clone(), Endpoint::new(section.name.clone(), settings));
+    }
+    let mut stages = Vec::new();
+    for entry in &pipeline.stages {
+        match stage(&pipeline, entry, &endpoints) {
+            Ok(stage) => stages.push(stage),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(pipeline.error(problems));
+    }
+    let plan = Plan::new(&pipeline, stages)?;
+    debug_assert!(plan.stages.iter().all(|planned| KINDS.contains(&planned.stage.kind())));
+    Ok(Loaded { plan, simulators, pipeline })
+}
+
+fn stage(pipeline: &Pipeline, entry: &StageEntry, endpoints: &Endpoints) -> Result<AnyStage, Problem> {
+    fn settings<T: DeserializeOwned>(pipeline: &Pipeline, entry: &StageEntry) -> Result<T, Problem> {
+        entry.section.parse(&pipeline.text)
+    }
+    let (name, base) = (&entry.section.name, pipeline.base());
+    let at = |(key, message): (&str, String)| {
+        let span = entry.section.span_of(&pipeline.text, key);
+        pipeline.problem(&span, format!("stage `{name}`: {key}: {message}"))
+    };
+    Ok(match entry.kind.0.as_str() {
+        "ingest" => AnyStage::Ingest(ingest::Ingest::new(settings(pipeline, entry)?, base).map_err(at)?),
+        "filter" => AnyStage::Filter(filter::Filter::new(settings(pipeline, entry)?).map_err(at)?),
+        "dedupe" => AnyStage::Dedupe(dedupe::Dedupe::new(settings(pipeline, entry)?).map_err(at)?),
+        "parse" => AnyStage::Parse(parse::Parse::new(settings(pipeline, entry)?).map_err(at)?),
+        "describe" => {
+            AnyStage::Describe(describe::Describe::new(settings(pipeline, entry)?, endpoints).map_err(at)?)
+        }
+        "generate" => {
+            AnyStage::Generate(generate::Generate::new(name, settings(pipeline, entry)?, endpoints).map_err(at)?)
+        }
+        "source" => AnyStage::Source(source_answer::SourceAnswer::new(name, settings(pipeline, entry)?)),
+        "pair" => {
+            let needs: Vec<&str> = entry.needs.iter().map(|(need, _)| need.as_str()).collect();
+            AnyStage::Pair(pair::Pair::new(settings(pipeline, entry)?, pipeline.seed, &needs).map_err(at)?)
+        }
+        "export" => AnyStage::Export(export::Export::new(settings(pipeline, entry)?, base).map_err(at)?),
+        other => {
+            let message = format!("there is no kind `{other}`; kinds are: {}", KINDS.join(", "));
+            return Err(pipeline.problem(&entry.kind.1, message));
+        }
+    })
+}

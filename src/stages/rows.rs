@@ -1,0 +1,428 @@
+//! The work of stages that call models: claim rows, ask, commit each answer as it lands.
+//!
+//! One task owns all state, so there is nothing to lock: it claims rows, starts calls up to the endpoint's concurrency,
+//! and commits whatever has landed while the last commit was under way. A request that is being asked, or whose answer
+//! is not committed yet, is never asked a second time by this process: later rows wait for its answer.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use serde_json::json;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep};
+
+use super::AnyStage;
+use super::endpoints::{Endpoint, Endpoints};
+use crate::engine::{Context, Facets};
+use crate::ids::CallId;
+use crate::llm::{CallResult, ChatRequest, Consequence, Outcome, Prompt, PromptSettings, Sampling};
+use crate::store::StoreResult;
+use crate::store::answers::{AnswerSink, Ending, Finished, NewCall};
+use crate::store::tasks::{Claimed, Follow, Inputs};
+
+/// Cleaned text and number of code blocks, or class and words of a rejection.
+pub type Answered = Result<(String, u32), (&'static str, String)>;
+
+/// What the stages that call models have in common.
+#[derive(Debug)]
+pub struct RowWork {
+    inputs: Inputs,
+    role: String,
+    samples: u32,
+    /// The endpoint asked.
+    pub endpoint: Arc<Endpoint>,
+    prompt: Prompt,
+    prompt_settings: PromptSettings,
+    sampling: Arc<Sampling>,
+    model: Arc<str>,
+    read: fn(&str) -> Answered,
+}
+
+/// Answers in one transaction at most.
+const COMMIT_ROWS: usize = 2048;
+/// Pause between two looks at a queue that is empty for now.
+const IDLE: Duration = Duration::from_millis(100);
+/// How often the number of waiting rows is counted for the progress line.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
+
+impl RowWork {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// The name of the setting that is wrong, and why.
+    #[allow(clippy::too_many_arguments)] // the settings of two kinds of stage, each once
+    pub fn new(
+        inputs: Inputs,
+        role: String,
+        samples: u32,
+        endpoint: &str,
+        endpoints: &Endpoints,
+        prompt: &PromptSettings,
+        variables: &[&str],
+        sampling: Sampling,
+        read: fn(&str) -> Answered,
+    ) -> Result<Self, (&'static str, String)> {
+        let known = || endpoints.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let endpoint = endpoints
+            .get(endpoint)
+            .ok_or_else(|| ("endpoint", format!("there is no endpoint `{endpoint}`; endpoints are: {}", known())))?;
+        let compiled = Prompt::compile(prompt, variables).map_err(|error| ("prompt", error.to_string()))?;
+        sampling.check().map_err(|error| ("sampling", error.to_string()))?;
+        if !(1..=1000).contains(&samples) {
+            return Err(("samples", format!("is {samples}: set it to 1 to 1000")));
+        }
+        Ok(Self {
+            inputs,
+            role,
+            samples,
+            model: endpoint.settings.model.as_str().into(),
+            endpoint: Arc::clone(endpoint),
+            prompt: compiled,
+            prompt_settings: prompt.clone(),
+            sampling: Arc::new(sampling),
+            read,
+        })
+    }
+
+    /// What decides the answers; where the model is and how hard it may be asked does not.
+    pub fn identity(&self) -> serde_json::Value {
+        json!({ "model": &*self.model, "prompt": self.prompt_settings, "sampling": &*self.sampling,
+                "samples": self.samples, "role": self.role })
+    }
+
+    /// What the `stages` table shows.
+    pub fn facets(&self) -> Facets {
+        Facets {
+            model: Some(self.model.to_string()),
+            prompt_fingerprint: Some(self.prompt.fingerprint().iter().map(|byte| format!("{byte:02x}")).collect()),
+            sampling: Some(json!(&*self.sampling)),
+        }
+    }
+
+    fn request(&self, row: &Claimed) -> Result<ChatRequest, String> {
+        let messages = self.prompt.render(row).map_err(|error| error.to_string())?;
+        let sampling = Arc::clone(&self.sampling);
+        Ok(ChatRequest { model: Arc::clone(&self.model), messages, sampling, sample: row.sample as u32 })
+    }
+}
+
+/// Runs the stage until everything that its inputs offer is answered or rejected.
+pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Result<()> {
+    let client = work.endpoint.client()?;
+    let concurrency = client.settings().concurrency as usize;
+    let mut driver = Driver {
+        work,
+        sink: AnswerSink {
+            run: context.run,
+            stage: context.id(),
+            worker: context.worker,
+            inputs: work.inputs,
+            role: work.role.clone(),
+            endpoint: work.endpoint.name.clone(),
+            model: work.model.to_string(),
+        },
+        claimed: 0,
+        queue: VecDeque::new(),
+        calls: JoinSet::new(),
+        asking: HashMap::new(),
+        landed: Vec::new(),
+        commit: None,
+        call_ids: Vec::new(),
+        stop: None,
+        follow: Follow::default(),
+        counted: None,
+    };
+    loop {
+        let ending = context.shutdown.is_cancelled() || driver.stop.is_some();
+        if ending {
+            driver.release_queue();
+        } else {
+            driver.refill(&context, concurrency).await?;
+            driver.ask(&context, concurrency);
+        }
+        driver.start_commit(&context);
+        if !driver.is_idle() {
+            driver.step(&context).await?;
+        } else if ending || driver.is_finished(&mut context).await? {
+            break;
+        }
+    }
+    match driver.stop {
+        Some(reason) => bail!("endpoint `{}`: {reason}; its rows stay to be done: mend it and run again", work.endpoint.name),
+        None => Ok(()),
+    }
+}
+
+struct Driver<'w> {
+    work: &'w RowWork,
+    sink: AnswerSink,
+    claimed: u64,
+    queue: VecDeque<(Claimed, ChatRequest, [u8; 16])>,
+    calls: JoinSet<(Claimed, [u8; 16], Outcome)>,
+    /// Requests whose answer is not committed yet, with the rows that wait for the same answer.
+    asking: HashMap<[u8; 16], Vec<Claimed>>,
+    landed: Vec<(Option<[u8; 16]>, Finished)>,
+    commit: Option<JoinHandle<StoreResult<Vec<(Option<[u8; 16]>, Finished)>>>>,
+    call_ids: Vec<CallId>,
+    stop: Option<String>,
+    follow: Follow,
+    counted: Option<Instant>,
+}
+
+impl Driver<'_> {
+    fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.calls.is_empty() && self.landed.is_empty() && self.commit.is_none()
+    }
+
+    /// Claims rows when fewer are in hand than can be asked at once.
+    async fn refill(&mut self, context: &Context<AnyStage>, concurrency: usize) -> anyhow::Result<()> {
+        if self.queue.len() >= concurrency {
+            return Ok(());
+        }
+        let left = context.limit.map_or(u64::MAX, |limit| limit.saturating_sub(self.claimed));
+        let want = left.min((concurrency * 2).clamp(32, 2048) as u64);
+        if want == 0 {
+            return Ok(());
+        }
+        if self.call_ids.len() < want as usize * 2 {
+            self.call_ids.extend(context.store.call_ids(want as u32 * 4).await?);
+        }
+        let (store, id, work) = (&context.store, context.id(), self.work);
+        let mut rows = store.claim(id, work.inputs, context.worker, want).await?;
+        // A look for new inputs costs a query: not while calls are under way and the queue still gives.
+        if (rows.len() as u64) < want && (rows.is_empty() || self.calls.is_empty()) {
+            store.feed(id, context.needs[0][0], work.inputs, work.samples, &mut self.follow).await?;
+            if rows.is_empty() {
+                rows = store.claim(id, work.inputs, context.worker, want).await?;
+            }
+        }
+        self.claimed += rows.len() as u64;
+        if self.counted.is_none_or(|at| at.elapsed() > COUNT_EVERY) {
+            self.counted = Some(Instant::now());
+            let counts = store.task_counts(id).await?;
+            let meter = context.meter();
+            let total = meter.done() + meter.rejected() + (counts.ready + counts.leased) as u64;
+            meter.set_total(context.limit.map_or(total, |limit| limit.min(total)));
+        }
+        self.take(rows, context).await
+    }
+
+    /// Renders prompts and serves what the ledger has.
+    async fn take(&mut self, rows: Vec<Claimed>, context: &Context<AnyStage>) -> anyhow::Result<()> {
+        let mut requests = Vec::with_capacity(rows.len());
+        for row in rows {
+            match self.work.request(&row) {
+                Ok(request) => {
+                    let key = request.request_key();
+                    requests.push((row, request, key));
+                }
+                Err(message) => self.land(None, row, Vec::new(), rejected("prompt", message)),
+            }
+        }
+        let keys: Vec<[u8; 16]> =
+            requests.iter().map(|(_, _, key)| *key).filter(|key| !self.asking.contains_key(key)).collect();
+        let ledger = if keys.is_empty() { HashMap::new() } else { context.store.ledger(&keys).await? };
+        for (row, request, key) in requests {
+            if let Some((call, answer)) = ledger.get(&key) {
+                context.meter().add_reused(1);
+                let ending = self.ending(answer, *call);
+                self.land(None, row, Vec::new(), ending);
+            } else if let Some(waiting) = self.asking.get_mut(&key) {
+                waiting.push(row);
+            } else {
+                self.asking.insert(key, Vec::new());
+                self.queue.push_back((row, request, key));
+            }
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, context: &Context<AnyStage>, concurrency: usize) {
+        while self.calls.len() < concurrency {
+            let Some((row, request, key)) = self.queue.pop_front() else { return };
+            let (endpoint, cancel) = (Arc::clone(&self.work.endpoint), context.shutdown.clone());
+            self.calls.spawn(async move {
+                let outcome = match endpoint.client() {
+                    Ok(client) => client.call(&request, &cancel).await,
+                    Err(_) => Outcome { attempts: Vec::new(), result: CallResult::Cancelled },
+                };
+                (row, key, outcome)
+            });
+        }
+    }
+
+    /// Waits for the next call or commit to end.
+    async fn step(&mut self, context: &Context<AnyStage>) -> anyhow::Result<()> {
+        let commit = async {
+            match &mut self.commit {
+                Some(commit) => commit.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            committed = commit => {
+                self.commit = None;
+                let finished = committed.context("a bug: the commit ended early")??;
+                self.settle(context, finished);
+            }
+            Some(called) = self.calls.join_next() => {
+                let (row, key, outcome) = called.context("a bug: a call ended early")?;
+                self.hear(context, row, key, outcome).await?;
+                while let Some(called) = self.calls.try_join_next() {
+                    let (row, key, outcome) = called.context("a bug: a call ended early")?;
+                    self.hear(context, row, key, outcome).await?;
+                }
+            }
+            // More rows may have come in while a few calls are slow.
+            () = sleep(IDLE), if self.queue.is_empty() => {}
+        }
+        Ok(())
+    }
+
+    async fn hear(
+        &mut self,
+        context: &Context<AnyStage>,
+        row: Claimed,
+        key: [u8; 16],
+        outcome: Outcome,
+    ) -> anyhow::Result<()> {
+        if self.call_ids.len() < outcome.attempts.len() {
+            self.call_ids.extend(context.store.call_ids(1024).await?);
+        }
+        let prices = self.work.endpoint.settings.prices();
+        let answer = match &outcome.result {
+            CallResult::Answered(answer) => Some(clean(&answer.text)),
+            _ => None,
+        };
+        let last = outcome.attempts.len();
+        let mut calls = Vec::with_capacity(last);
+        for (attempt, sent) in (1..).zip(outcome.attempts) {
+            let Some(id) = self.call_ids.pop() else { break };
+            calls.push(NewCall {
+                id,
+                attempt,
+                request_key: key,
+                class: sent.class.map_or("ok", crate::llm::FailureClass::as_str),
+                status: sent.status,
+                message: sent.message.map(|message| clean(&message)),
+                finish_reason: sent.finish_reason,
+                prompt_tokens: sent.usage.and_then(|usage| usage.prompt_tokens),
+                completion_tokens: sent.usage.and_then(|usage| usage.completion_tokens),
+                cost_microdollars: prices.zip(sent.usage).map(|(prices, usage)| prices.cost_microdollars(usage)),
+                latency_ms: sent.latency.as_secs_f64() * 1000.0,
+                started_at: sent.started_at,
+                answer: answer.clone().filter(|_| attempt as usize == last),
+            });
+        }
+        let paid = calls.last().map(|call| call.id);
+        let ending = match (outcome.result, answer, paid) {
+            (CallResult::Answered(_), Some(text), Some(call)) => self.ending(&text, call),
+            (CallResult::Failed(failure), ..) => {
+                if failure.consequence() == Consequence::StopStage {
+                    self.stop.get_or_insert_with(|| failure.to_string());
+                    Ending::Released
+                } else {
+                    rejected(failure.class.as_str(), clean(&failure.message))
+                }
+            }
+            _ => Ending::Released,
+        };
+        for waiting in self.asking.get_mut(&key).map(std::mem::take).unwrap_or_default() {
+            context.meter().add_reused(1);
+            self.land(None, waiting, Vec::new(), ending.clone());
+        }
+        self.land(Some(key), row, calls, ending);
+        Ok(())
+    }
+
+    fn ending(&self, answer: &str, call: CallId) -> Ending {
+        match (self.work.read)(answer) {
+            Ok((text, blocks)) => Ending::Answered { text, blocks, call },
+            Err((class, message)) => rejected(class, message),
+        }
+    }
+
+    fn land(&mut self, key: Option<[u8; 16]>, row: Claimed, calls: Vec<NewCall>, ending: Ending) {
+        let finished = Finished { input_id: row.input_id, snippet_id: row.snippet_id, sample: row.sample, calls, ending };
+        self.landed.push((key, finished));
+    }
+
+    fn start_commit(&mut self, context: &Context<AnyStage>) {
+        if self.commit.is_some() || self.landed.is_empty() {
+            return;
+        }
+        // The call that waiting rows share comes last in `landed` order but must not miss their transaction.
+        let rest = self.landed.split_off(self.landed.len().min(COMMIT_ROWS));
+        let batch = std::mem::replace(&mut self.landed, rest);
+        let (store, sink) = (context.store.clone(), self.sink.clone());
+        self.commit = Some(tokio::spawn(async move {
+            let (keys, rows): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+            store.commit_answers(&sink, &rows).await?;
+            Ok(keys.into_iter().zip(rows).collect())
+        }));
+    }
+
+    /// Counts what was committed, and lets go of its requests.
+    fn settle(&mut self, context: &Context<AnyStage>, finished: Vec<(Option<[u8; 16]>, Finished)>) {
+        let (mut done, mut rejected) = (0, 0);
+        for (key, row) in finished {
+            match row.ending {
+                Ending::Answered { .. } => done += 1,
+                Ending::Rejected { .. } => rejected += 1,
+                Ending::Released => {}
+            }
+            let Some(key) = key else { continue };
+            // Rows that came while the answer was being committed find it in the ledger when they are claimed again.
+            for waiting in self.asking.remove(&key).unwrap_or_default() {
+                self.land(None, waiting, Vec::new(), Ending::Released);
+            }
+        }
+        context.meter().add_done(done);
+        context.meter().add_rejected(rejected);
+    }
+
+    fn release_queue(&mut self) {
+        while let Some((row, _, key)) = self.queue.pop_front() {
+            for waiting in self.asking.remove(&key).unwrap_or_default() {
+                self.land(None, waiting, Vec::new(), Ending::Released);
+            }
+            self.land(None, row, Vec::new(), Ending::Released);
+        }
+    }
+
+    /// With nothing in hand: whether nothing is left, looking once more for what others left behind.
+    async fn is_finished(&mut self, context: &mut Context<AnyStage>) -> anyhow::Result<bool> {
+        if context.limit.is_some_and(|limit| self.claimed >= limit) {
+            return Ok(true);
+        }
+        let (id, ended) = (context.id(), *context.inputs_ended.borrow());
+        let seen =
+            context.store.feed(id, context.needs[0][0], self.work.inputs, self.work.samples, &mut self.follow).await?;
+        if seen > 0 {
+            return Ok(false);
+        }
+        // An input may have been committed by a transaction that was still open at the last look.
+        if ended && self.follow.is_complete(&context.store).await? && !context.store.has_open_tasks(id).await? {
+            return Ok(true);
+        }
+        // Leased rows are with another worker, or with one that died, or were leased by a claim whose reply was lost.
+        context.store.release(id, context.worker).await?;
+        context.store.reclaim().await?;
+        tokio::select! {
+            () = sleep(IDLE) => {}
+            () = context.shutdown.cancelled() => {}
+        }
+        Ok(false)
+    }
+}
+
+fn rejected(class: &str, message: String) -> Ending {
+    Ending::Rejected { class: class.to_owned(), message }
+}
+
+/// Postgres text cannot hold NUL.
+fn clean(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}

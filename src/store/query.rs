@@ -1,0 +1,153 @@
+//! Questions in SQL from outside, and the figures of a summary.
+
+use futures::TryStreamExt as _;
+use serde_json::{Map, Value};
+use sqlx::{Column as _, Executor as _, Row as _, SqlSafeStr as _, Statement as _};
+
+use super::{Store, StoreResult};
+use crate::ids::RunId;
+
+/// Figures of a run, as the summary shows them: what its stages hold by now, and what the run itself called.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct Figures {
+    /// Documents read.
+    pub documents: i64,
+    /// Exact copies dropped.
+    pub exact_duplicates: i64,
+    /// Near copies dropped.
+    pub near_duplicates: i64,
+    /// Snippets cut.
+    pub snippets: i64,
+    /// Descriptions.
+    pub descriptions: i64,
+    /// Completions.
+    pub completions: i64,
+    /// Pairs for training.
+    pub pairs_train: i64,
+    /// Pairs held out.
+    pub pairs_test: i64,
+    /// Rejections by stage and class.
+    pub rejections: Vec<RejectionFigure>,
+    /// Calls of this run by stage and model.
+    pub usage: Vec<UsageFigure>,
+}
+
+/// Rejections of one class in one stage.
+#[derive(Clone, Debug, sqlx::FromRow, serde::Serialize)]
+pub struct RejectionFigure {
+    /// Stage.
+    pub stage: String,
+    /// Class.
+    pub class: String,
+    /// How many.
+    pub rows: i64,
+    /// One of the messages.
+    pub example: String,
+}
+
+/// Calls of one stage to one model.
+#[derive(Clone, Debug, sqlx::FromRow, serde::Serialize)]
+pub struct UsageFigure {
+    /// Stage.
+    pub stage: String,
+    /// Model.
+    pub model: String,
+    /// Calls, failed ones too.
+    pub calls: i64,
+    /// Failed calls.
+    pub failures: i64,
+    /// Tokens of the prompts.
+    pub prompt_tokens: i64,
+    /// Tokens of the answers.
+    pub completion_tokens: i64,
+    /// Millionths of a dollar.
+    pub cost_microdollars: i64,
+    /// Milliseconds.
+    pub mean_latency_ms: Option<f64>,
+}
+
+impl Store {
+    /// Runs a query (`select`, `with`, `values` or `table`) read-only; `each` gets the column names and one row after
+    /// the other, values in JSON as Postgres makes it. Returns the column names.
+    pub async fn query(
+        &self,
+        query: &str,
+        mut each: impl FnMut(&[String], Vec<Value>) -> std::io::Result<()> + Send,
+    ) -> StoreResult<Vec<String>> {
+        let query = query.trim().trim_end_matches(';');
+        let mut tx = self.pool().begin().await?;
+        tx.execute("set transaction read only").await?;
+        let statement = (&mut *tx).prepare(sqlx::AssertSqlSafe(query.to_owned()).into_sql_str()).await?;
+        let columns: Vec<String> = statement.columns().iter().map(|column| column.name().to_owned()).collect();
+        let wrapped = format!("select row_to_json(q)::text from ({query}\n) q");
+        let mut rows = sqlx::query(sqlx::AssertSqlSafe(wrapped)).fetch(&mut *tx);
+        while let Some(row) = rows.try_next().await? {
+            let object: Map<String, Value> = serde_json::from_str(row.try_get(0)?).unwrap_or_default();
+            let values = columns.iter().map(|name| object.get(name).cloned().unwrap_or_default()).collect();
+            each(&columns, values).map_err(sqlx::Error::Io)?;
+        }
+        drop(rows);
+        tx.commit().await?;
+        Ok(columns)
+    }
+
+    /// The figures of a run's summary.
+    pub async fn figures(&self, run: RunId) -> StoreResult<Figures> {
+        let counts: (i64, i64, i64, i64, i64, i64, i64, i64) = self
+            .retrying(async || {
+                sqlx::query_as(
+                    "with mine as (select stage_id from run_stages where run_id = $1)
+                     select (select count(*) from documents join mine using (stage_id)),
+                            (select count(*) from rejections join mine using (stage_id) where class = 'exact_duplicate'),
+                            (select count(*) from rejections join mine using (stage_id) where class = 'near_duplicate'),
+                            (select count(*) from snippets join mine using (stage_id)),
+                            (select count(*) from descriptions join mine using (stage_id)),
+                            (select count(*) from completions join mine using (stage_id)),
+                            (select count(*) from pairs join mine using (stage_id) where split = 'train'),
+                            (select count(*) from pairs join mine using (stage_id) where split = 'test')",
+                )
+                .bind(run)
+                .fetch_one(self.pool())
+                .await
+            })
+            .await?;
+        let rejections = self
+            .retrying(async || {
+                sqlx::query_as(
+                    "select r.name as stage, f.class, f.rows, f.example from failures_by_class f
+                     join run_stages r on r.stage_id = f.stage_id
+                     where r.run_id = $1 order by r.stage_id, f.rows desc",
+                )
+                .bind(run)
+                .fetch_all(self.pool())
+                .await
+            })
+            .await?;
+        let usage = self
+            .retrying(async || {
+                sqlx::query_as(
+                    "select r.name as stage, model, calls, failures, prompt_tokens, completion_tokens, cost_microdollars,
+                            mean_latency_ms from usage_by_model u
+                     join run_stages r on r.run_id = u.run_id and r.stage_id = u.stage_id
+                     where u.run_id = $1 order by u.stage_id",
+                )
+                .bind(run)
+                .fetch_all(self.pool())
+                .await
+            })
+            .await?;
+        let (documents, exact, near, snippets, descriptions, completions, train, test) = counts;
+        Ok(Figures {
+            documents,
+            exact_duplicates: exact,
+            near_duplicates: near,
+            snippets,
+            descriptions,
+            completions,
+            pairs_train: train,
+            pairs_test: test,
+            rejections,
+            usage,
+        })
+    }
+}
