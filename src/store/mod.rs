@@ -10,6 +10,7 @@ mod error;
 pub mod export;
 pub mod lock;
 pub mod pairs;
+pub mod progress;
 pub mod query;
 pub mod runs;
 pub mod stages;

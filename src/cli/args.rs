@@ -1,0 +1,227 @@
+//! Arguments as typed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+use crate::ids::{PairId, RunId};
+use crate::simulate::Fault;
+use crate::stages::ExportFormat;
+
+/// Turns Python source into code-preference pairs with OpenAI-compatible models, and keeps every row in Postgres.
+///
+/// Exit codes: 0 done; 1 done with failed rows or a failed stage; 2 the command or a file is wrong; 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 110)]
+pub struct Args {
+    /// Folder for the embedded database and whatever else is kept.
+    #[arg(long, global = true, env = crate::env::DATA_DIR, default_value = ".codepmp", value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a pipeline; what is done already is not done again.
+    Run(RunArgs),
+    /// Show the stages of a pipeline: their order, and which are fresh, partial or missing.
+    Plan(PlanArgs),
+    /// Check a pipeline file without touching a database or an endpoint.
+    Validate {
+        /// Pipeline file.
+        file: PathBuf,
+    },
+    /// Print the JSON Schema of pipeline files.
+    Schema,
+    /// Show how a run stands; the latest if none is named.
+    Status(StatusArgs),
+    /// Ask rejected rows of a run's model stages again, then go on with the run.
+    Retry(RetryArgs),
+    /// Show a pair side by side, and where it comes from.
+    Inspect {
+        /// Identifier of the pair.
+        pair: PairId,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run a query, read-only.
+    Sql(SqlArgs),
+    /// Write the pairs of a pipeline or run to files.
+    Export(ExportArgs),
+    /// Start, stop and reach the embedded database.
+    Db {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: DbCommand,
+    },
+    /// Serve a simulator of a model: no model, but answers made from real code.
+    Simulate(SimulateArgs),
+    /// Tell what the program finds on this machine.
+    Doctor,
+}
+
+/// `codepmp run`
+#[derive(Debug, ClapArgs)]
+pub struct RunArgs {
+    /// Pipeline file.
+    pub file: PathBuf,
+    /// Only these stages.
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    pub select: Vec<String>,
+    /// At most so many new rows in each stage.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+    /// Check everything, endpoints too, and show the plan; do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print progress and summary as JSON lines.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `codepmp plan`
+#[derive(Debug, ClapArgs)]
+pub struct PlanArgs {
+    /// Pipeline file.
+    pub file: PathBuf,
+    /// Form of the output.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: PlanFormat,
+}
+
+/// Form of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    /// A table.
+    Text,
+    /// Graphviz.
+    Dot,
+    /// Mermaid.
+    Mermaid,
+    /// JSON.
+    Json,
+}
+
+/// `codepmp status`
+#[derive(Debug, ClapArgs)]
+pub struct StatusArgs {
+    /// Run; the latest if left out.
+    pub run: Option<RunId>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Show it again every two seconds until the run ends.
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// `codepmp retry`
+#[derive(Debug, ClapArgs)]
+pub struct RetryArgs {
+    /// Run.
+    pub run: RunId,
+    /// Only rejections of this class, e.g. truncated.
+    #[arg(long)]
+    pub class: Option<String>,
+    /// Print progress and summary as JSON lines.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `codepmp sql`
+#[derive(Debug, ClapArgs)]
+pub struct SqlArgs {
+    /// A query: select, with, values or table.
+    pub query: String,
+    /// Form of the output.
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: SqlFormat,
+}
+
+/// Form of a query's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SqlFormat {
+    /// Aligned columns, long values cut.
+    Table,
+    /// Comma-separated values.
+    Csv,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `codepmp export`
+#[derive(Debug, ClapArgs)]
+pub struct ExportArgs {
+    /// Pipeline file or run.
+    #[arg(value_name = "FILE|RUN")]
+    pub source: String,
+    /// File format.
+    #[arg(long, value_enum, default_value = "jsonl")]
+    pub format: ExportFormat,
+    /// Folder for train.* and test.*
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Name of the pair stage, where the pipeline has several.
+    #[arg(long)]
+    pub stage: Option<String>,
+}
+
+/// `codepmp db`
+#[derive(Debug, Subcommand)]
+pub enum DbCommand {
+    /// Start it and leave it running.
+    Start,
+    /// Stop it.
+    Stop {
+        /// Also while others use it.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Print its URL, password included.
+    Url,
+    /// Open psql on it; further arguments go to psql.
+    Psql {
+        /// Arguments for psql.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Bring its tables up to this version.
+    Migrate,
+}
+
+/// `codepmp simulate`
+#[derive(Debug, ClapArgs)]
+pub struct SimulateArgs {
+    /// Folders, archives and files whose code the simulator knows.
+    #[arg(long, required = true, num_args = 1.., value_name = "PATH")]
+    pub corpus: Vec<String>,
+    /// Address to listen on.
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    pub listen: SocketAddr,
+    /// Another seed gives other answers.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// Requests that each model admits in any 60 seconds.
+    #[arg(long, value_name = "N")]
+    pub rpm: Option<u32>,
+    /// Tokens that each model admits in any 60 seconds.
+    #[arg(long, value_name = "N")]
+    pub tpm: Option<u32>,
+    /// Mean time to an answer in milliseconds.
+    #[arg(long, default_value_t = 0, value_name = "MS")]
+    pub latency: u64,
+    /// Probability of a fault, e.g. 500=0.02; may be repeated.
+    #[arg(long, value_name = "KIND=P")]
+    pub fault: Vec<Fault>,
+    /// Share of the weak model's answers that have bugs.
+    #[arg(long, value_name = "SHARE")]
+    pub weak_bug_share: Option<f64>,
+    /// Share of the strong model's answers that have bugs.
+    #[arg(long, value_name = "SHARE")]
+    pub strong_bug_share: Option<f64>,
+}

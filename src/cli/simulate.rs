@@ -1,0 +1,31 @@
+//! `simulate`: a simulator of a model, by itself.
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+
+use super::Exit;
+use super::args::SimulateArgs;
+use crate::simulate;
+use crate::stages::{SimulatorSettings, build_simulator};
+
+/// `codepmp simulate`
+pub async fn simulate(args: SimulateArgs) -> anyhow::Result<Exit> {
+    let defaults = SimulatorSettings::default();
+    let settings = SimulatorSettings {
+        corpus: args.corpus,
+        seed: args.seed,
+        requests_per_minute: args.rpm,
+        tokens_per_minute: args.tpm,
+        latency_ms: args.latency,
+        faults: args.fault.into_iter().map(|fault| (fault.kind, fault.probability)).collect(),
+        strong_bug_share: args.strong_bug_share.unwrap_or(defaults.strong_bug_share),
+        weak_bug_share: args.weak_bug_share.unwrap_or(defaults.weak_bug_share),
+        ..defaults
+    };
+    let listener = TcpListener::bind(args.listen).await.with_context(|| format!("listening on {}", args.listen))?;
+    let simulator = build_simulator(settings, std::env::current_dir()?).await?;
+    let shutdown = crate::shutdown::on_signals()?;
+    println!("simulator (no model) at http://{}/v1", listener.local_addr()?);
+    simulate::serve(listener, simulator, shutdown).await?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,77 @@
+//! `sql`: a question, read-only.
+
+use std::io::{BufWriter, Write as _, stdout};
+
+use serde_json::{Map, Value};
+
+use super::Exit;
+use super::args::{SqlArgs, SqlFormat};
+use super::table::{brief, table};
+use crate::store::Store;
+
+/// Widest value in a table.
+const WIDTH: usize = 60;
+
+/// `codepmp sql`
+pub async fn sql(store: &Store, args: &SqlArgs) -> anyhow::Result<Exit> {
+    let mut out = BufWriter::new(stdout());
+    let mut rows = Vec::new();
+    let mut head_written = false;
+    let columns = store
+        .query(&args.query, |columns, values| {
+            match args.format {
+                SqlFormat::Table => rows.push(values.iter().map(|value| brief(&plain(value), WIDTH)).collect()),
+                SqlFormat::Csv => {
+                    if !std::mem::replace(&mut head_written, true) {
+                        writeln!(out, "{}", csv(columns.iter().cloned()))?;
+                    }
+                    writeln!(out, "{}", csv(values.iter().map(plain)))?;
+                }
+                SqlFormat::Json => {
+                    let object: Map<String, Value> = columns.iter().cloned().zip(values).collect();
+                    writeln!(out, "{}", Value::Object(object))?;
+                }
+            }
+            Ok(())
+        })
+        .await?;
+    match args.format {
+        SqlFormat::Table => {
+            let head: Vec<&str> = columns.iter().map(String::as_str).collect();
+            let count = rows.len();
+            write!(out, "{}", table(&head, rows))?;
+            writeln!(out, "({count} rows)")?;
+        }
+        SqlFormat::Csv if !head_written => writeln!(out, "{}", csv(columns.iter().cloned()))?,
+        SqlFormat::Csv | SqlFormat::Json => {}
+    }
+    out.flush()?;
+    Ok(Exit::Done)
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// RFC 4180.
+fn csv(values: impl Iterator<Item = String>) -> String {
+    let quoted = values.map(|value| {
+        if value.contains([',', '"', '\n', '\r']) { format!("\"{}\"", value.replace('"', "\"\"")) } else { value }
+    });
+    quoted.collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn csv_quotes_what_would_break_a_row() {
+        let values = ["a", "b,c", "say \"hi\"", "two\nlines"].map(str::to_owned);
+        assert_eq!(csv(values.into_iter()), "a,\"b,c\",\"say \"\"hi\"\"\",\"two\nlines\"");
+    }
+}

@@ -1,0 +1,92 @@
+//! What a run left behind.
+
+use serde_json::json;
+
+use super::inspect;
+use super::progress::Output;
+use super::table::{brief, number, table};
+use crate::engine::runner::Outcome;
+use crate::store::Store;
+
+/// Prints the summary and one pair. True if rows of a model stage were rejected.
+pub async fn print(store: &Store, outcome: &Outcome, output: Output) -> anyhow::Result<bool> {
+    let figures = store.figures(outcome.run).await?;
+    let model_stages: Vec<&str> = (outcome.meters.iter())
+        .filter(|meter| matches!(meter.kind, "describe" | "generate"))
+        .map(|meter| meter.name.as_str())
+        .collect();
+    let failed_rows = figures.rejections.iter().any(|row| model_stages.contains(&row.stage.as_str()));
+    if output == Output::Json {
+        let stages: Vec<_> = (outcome.meters.iter())
+            .map(|meter| {
+                json!({ "stage": meter.name, "kind": meter.kind, "state": meter.state(), "done": meter.done(),
+                        "rejected": meter.rejected(), "reused": meter.reused(), "seconds": meter.elapsed().as_secs_f64() })
+            })
+            .collect();
+        let failures: Vec<_> =
+            (outcome.failures.iter()).map(|(stage, error)| json!({ "stage": stage, "message": format!("{error:#}") })).collect();
+        let summary = json!({ "event": "summary", "run": outcome.run, "interrupted": outcome.interrupted,
+                              "failures": failures, "stages": stages, "figures": figures });
+        println!("{summary}");
+        return Ok(failed_rows);
+    }
+
+    println!("\nRun {}", outcome.run);
+    let stages = outcome.meters.iter().map(|meter| {
+        let reused = if meter.reused() > 0 { number(meter.reused() as i64) } else { String::new() };
+        let seconds = format!("{:.1}", meter.elapsed().as_secs_f64());
+        let (done, rejected) = (number(meter.done() as i64), number(meter.rejected() as i64));
+        vec![meter.name.clone(), meter.kind.to_owned(), meter.state().as_str().to_owned(), done, rejected, reused, seconds]
+    });
+    print!("\n{}", table(&["stage", "kind", "state", "new rows", "rejected", "ledger", "seconds"], stages));
+
+    println!("\nIn the database");
+    let rows = [
+        ("documents", figures.documents),
+        ("exact duplicates", figures.exact_duplicates),
+        ("near duplicates", figures.near_duplicates),
+        ("snippets", figures.snippets),
+        ("descriptions", figures.descriptions),
+        ("completions", figures.completions),
+        ("pairs, train", figures.pairs_train),
+        ("pairs, test", figures.pairs_test),
+    ];
+    print!("{}", table(&["", ""], rows.map(|(what, count)| vec![what.to_owned(), number(count)])));
+
+    if !figures.rejections.is_empty() {
+        println!("\nRejected");
+        let rows = figures.rejections.iter().map(|row| {
+            vec![row.stage.clone(), row.class.clone(), number(row.rows), brief(&row.example, 60)]
+        });
+        print!("{}", table(&["stage", "class", "rows", "example"], rows));
+    }
+    if !figures.usage.is_empty() {
+        println!("\nCalls of this run");
+        let rows = figures.usage.iter().map(|row| {
+            vec![
+                row.stage.clone(),
+                row.model.clone(),
+                number(row.calls),
+                number(row.failures),
+                number(row.prompt_tokens),
+                number(row.completion_tokens),
+                format!("{:.4}", row.cost_microdollars as f64 / 1e6),
+                format!("{:.0}", row.mean_latency_ms.unwrap_or_default()),
+            ]
+        });
+        let head = ["stage", "model", "calls", "failed", "prompt tokens", "answer tokens", "dollars", "mean ms"];
+        print!("{}", table(&head, rows));
+    }
+    for (stage, error) in &outcome.failures {
+        eprintln!("\nstage `{stage}` failed: {error:#}");
+    }
+    if outcome.interrupted {
+        println!("\nInterrupted: whatever was answered is committed; run the same command to go on.");
+    } else if outcome.failures.is_empty()
+        && let Some(pair) = store.sample_pair(outcome.run).await?
+    {
+        println!("\nOne of the pairs (codepmp inspect {})\n", pair.id);
+        inspect::print_side_by_side(&pair);
+    }
+    Ok(failed_rows)
+}
