@@ -100,8 +100,8 @@ fn blocks(answer: &str) -> Vec<Block<'_>> {
                 });
                 open = Some((mark, run, indent));
             }
-            (Some((with, width, depth)), Some(mark))
-                if mark == with && run >= width && info.is_empty() && indent <= depth + 3 =>
+            (Some((fence, length, depth)), Some(mark))
+                if mark == fence && run >= length && info.is_empty() && indent <= depth + 3 =>
             {
                 if let Some(block) = found.last_mut() {
                     block.closed = true;

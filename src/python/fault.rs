@@ -34,6 +34,8 @@ pub(super) enum FlawKind {
     Missing(u16),
     /// `def f():` with nothing under it.
     EmptyBlock,
+    /// `try` with neither `except` nor `finally`.
+    BareTry,
     /// A statement deeper or shallower than its block.
     Indent,
     /// `print x` or `exec x` of Python 2.
@@ -79,6 +81,7 @@ impl Flaw {
                 )
             }
             FlawKind::EmptyBlock => "an indented block is missing".to_owned(),
+            FlawKind::BareTry => "`try` has neither `except` nor `finally`".to_owned(),
             FlawKind::Indent => "indentation differs from that of the block".to_owned(),
             FlawKind::OldStatement => {
                 format!("`{}` statements are Python 2", first_word(rest))
@@ -158,6 +161,13 @@ mod tests {
     fn stray_indentation_is_a_fault_at_its_statement() {
         assert_eq!(at("x = 1\n    y = 2\n"), Some((2, 5)));
         assert_eq!(at("def f():\n    a = 1\n      b = 2\n"), Some((3, 7)));
+        assert_eq!(at("@a\n  def f():\n    pass\n"), Some((2, 3)));
+        assert_eq!(at("if x:\n    y = 1\n  else:\n    y = 2\n"), Some((3, 3)));
+    }
+
+    #[test]
+    fn a_try_without_a_handler_is_a_fault() {
+        assert_eq!(at("x = 1\ntry:\n    y = 1\nz = 2\n"), Some((2, 1)));
     }
 
     #[test]

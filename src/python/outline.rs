@@ -44,6 +44,7 @@ pub(super) struct Outline {
 struct Frame {
     kind: Kind,
     definition: Option<usize>,
+    /// Statements of a block so far, or handlers of a `try`.
     statements: u32,
     column: usize,
     last_row: usize,
@@ -60,12 +61,16 @@ pub(super) fn outline(tree: &Tree, source: &str) -> Outline {
     loop {
         let node = cursor.node();
         let kind = kind_of(node);
-        if let Some(frame) = frames.last_mut()
-            && matches!(frame.kind, Kind::Block | Kind::Module)
-            && node.is_named()
-            && kind != Kind::Comment
-        {
-            check_column(frame, node, source, &mut found.flaws);
+        if let Some(frame) = frames.last_mut() {
+            match frame.kind {
+                Kind::Block | Kind::Module if node.is_named() && kind != Kind::Comment => {
+                    check_column(frame, node, source, &mut found.flaws);
+                }
+                Kind::Decorated | Kind::If | Kind::For | Kind::While | Kind::Try => {
+                    check_clause(frame, node, kind, &mut found.flaws);
+                }
+                _ => {}
+            }
         }
         let definition = visit(node, kind, &frames, &mut found, &mut side);
         if descends(kind) && cursor.goto_first_child() {
@@ -90,20 +95,19 @@ pub(super) fn outline(tree: &Tree, source: &str) -> Outline {
             if !cursor.goto_parent() {
                 if root.has_error() {
                     errors(root, &mut found.flaws);
-                    found.flaws.sort_by_key(|flaw| flaw.byte);
                 }
+                found.flaws.sort_by_key(|flaw| flaw.byte);
                 return found;
             }
-            if let Some(frame) = frames.pop()
-                && frame.kind == Kind::Block
-                && frame.statements == 0
-            {
+            let Some(frame) = frames.pop() else { continue };
+            let kind = match frame.kind {
+                Kind::Block => FlawKind::EmptyBlock,
+                Kind::Try => FlawKind::BareTry,
+                _ => continue,
+            };
+            if frame.statements == 0 {
                 let (byte, point) = frame.start;
-                found.flaws.push(Flaw {
-                    kind: FlawKind::EmptyBlock,
-                    byte,
-                    point,
-                });
+                found.flaws.push(Flaw { kind, byte, point });
             }
         }
     }
@@ -251,6 +255,21 @@ fn check_column(frame: &mut Frame, node: Node<'_>, source: &str, flaws: &mut Vec
     }
     frame.statements += 1;
     frame.last_row = node.end_position().row;
+}
+
+/// Decorators and their definition, `if` and its `else`, `try` and its handlers: each pair shares a column.
+fn check_clause(frame: &mut Frame, node: Node<'_>, kind: Kind, flaws: &mut Vec<Flaw>) {
+    let clause = match kind {
+        Kind::Except | Kind::Finally => {
+            frame.statements += 1;
+            true
+        }
+        Kind::Elif | Kind::Else | Kind::Decorator | Kind::Function | Kind::Class => true,
+        _ => false,
+    };
+    if clause && node.start_position().column != frame.start.1.column {
+        flaws.push(Flaw::new(FlawKind::Indent, node));
+    }
 }
 
 fn continued(source: &str, node: Node<'_>, start: Point) -> bool {

@@ -111,9 +111,7 @@ impl Parsed {
     /// before what it holds, the module first. What `limits` exclude is left out.
     pub fn snippets(&self, source: &str, units: &[Unit], limits: &Limits) -> Vec<Snippet> {
         let chosen = self.chosen(units, limits);
-        let module = self
-            .module(source, units)
-            .filter(|(rows, bytes)| limits.admit(rows, bytes));
+        let module = module(source, units).filter(|(rows, bytes)| limits.admit(rows, bytes));
         if chosen.is_empty() && module.is_none() {
             return Vec::new();
         }
@@ -132,7 +130,7 @@ impl Parsed {
                 token_estimate: token_estimate(&text),
                 text,
                 signature: String::new(),
-                docstring: self.docstring(source, self.outline.docstring.as_ref()),
+                docstring: docstring(source, self.outline.docstring.as_ref()),
                 imports: uses.of(&bytes),
                 fault: self.first_fault(source),
             });
@@ -149,9 +147,8 @@ impl Parsed {
             max_bytes: u32::MAX,
             nested: limits.nested,
         };
-        let module = self
-            .module(source, units)
-            .is_some_and(|(rows, bytes)| !limits.admit(&rows, &bytes));
+        let module =
+            module(source, units).is_some_and(|(rows, bytes)| !limits.admit(&rows, &bytes));
         let parts = self.chosen(units, &all).len() - self.chosen(units, limits).len();
         parts as u32 + u32::from(module)
     }
@@ -166,15 +163,6 @@ impl Parsed {
         all.filter(|(_, definition)| wanted(definition))
             .map(|(n, _)| n)
             .collect()
-    }
-
-    fn module(&self, source: &str, units: &[Unit]) -> Option<(Range<usize>, Range<usize>)> {
-        let wanted = units.contains(&Unit::Module) && !source.trim().is_empty();
-        wanted.then(|| (0..source.lines().count(), 0..source.len()))
-    }
-
-    fn docstring(&self, source: &str, literal: Option<&Range<usize>>) -> Option<String> {
-        docstring_text(source.get(literal?.clone())?)
     }
 
     fn cut(&self, source: &str, index: usize, uses: &Uses<'_>) -> Snippet {
@@ -198,7 +186,7 @@ impl Parsed {
             token_estimate: token_estimate(&text),
             text,
             signature: on_one_line(&source[definition.header.clone()]),
-            docstring: self.docstring(source, definition.docstring.as_ref()),
+            docstring: docstring(source, definition.docstring.as_ref()),
             imports: uses.of(bytes),
             fault,
         }
@@ -217,6 +205,16 @@ impl Parsed {
         parts.reverse();
         parts.join(".")
     }
+}
+
+/// The rows and bytes of a document that is wanted as a whole.
+fn module(source: &str, units: &[Unit]) -> Option<(Range<usize>, Range<usize>)> {
+    let wanted = units.contains(&Unit::Module) && !source.trim().is_empty();
+    wanted.then(|| (0..source.lines().count(), 0..source.len()))
+}
+
+fn docstring(source: &str, literal: Option<&Range<usize>>) -> Option<String> {
+    docstring_text(source.get(literal?.clone())?)
 }
 
 fn unit_of(definition: &Definition) -> Unit {
