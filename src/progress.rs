@@ -25,8 +25,7 @@ pub enum State {
 }
 
 impl State {
-    const ALL: [Self; 6] =
-        [Self::Waiting, Self::Running, Self::Done, Self::Failed, Self::Interrupted, Self::Skipped];
+    const ALL: [Self; 6] = [Self::Waiting, Self::Running, Self::Done, Self::Failed, Self::Interrupted, Self::Skipped];
 
     /// The form that `run_stages.state` holds.
     pub fn as_str(self) -> &'static str {

@@ -102,10 +102,7 @@ fn align<'t>(left: &'t [String], right: &'t [String]) -> Vec<(char, &'t str, &'t
         if l < left.len() && r < right.len() && left[l] == right[r] {
             rows.push((' ', left[l].as_str(), right[r].as_str()));
             (l, r) = (l + 1, r + 1);
-        } else if l < left.len()
-            && r < right.len()
-            && common[l + 1][r + 1] == common[l][r]
-        {
+        } else if l < left.len() && r < right.len() && common[l + 1][r + 1] == common[l][r] {
             rows.push(('*', left[l].as_str(), right[r].as_str()));
             (l, r) = (l + 1, r + 1);
         } else if r == right.len() || l < left.len() && common[l + 1][r] >= common[l][r + 1] {

@@ -20,7 +20,8 @@ pub async fn export(store: &Store, args: &ExportArgs) -> anyhow::Result<Exit> {
         .map(|stage| (stage.stage_id, stage.name.as_str()))
         .collect();
     let [(stage, _)] = pairs[..] else {
-        let names: Vec<_> = stages.iter().filter(|stage| stage.kind == "pair").map(|stage| stage.name.as_str()).collect();
+        let names: Vec<_> =
+            stages.iter().filter(|stage| stage.kind == "pair").map(|stage| stage.name.as_str()).collect();
         eprintln!("error: name one pair stage with --stage; run {} has: {}", run.id, names.join(", "));
         return Ok(Exit::Wrong);
     };

@@ -120,9 +120,12 @@ fn left(meter: &Meter) -> Option<Duration> {
 
 async fn bars(meters: Vec<Arc<Meter>>, stop: CancellationToken) {
     let screen = MultiProgress::new();
-    let style = ProgressStyle::with_template("{spinner} {prefix:12} {wide_msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
-    let with_total = ProgressStyle::with_template("{spinner} {prefix:12} [{bar:24}] {wide_msg}").unwrap_or_else(|_| style.clone());
-    let bars: Vec<ProgressBar> = meters.iter().map(|_| screen.add(ProgressBar::new(0).with_style(style.clone()))).collect();
+    let style = ProgressStyle::with_template("{spinner} {prefix:12} {wide_msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner());
+    let with_total =
+        ProgressStyle::with_template("{spinner} {prefix:12} [{bar:24}] {wide_msg}").unwrap_or_else(|_| style.clone());
+    let bars: Vec<ProgressBar> =
+        meters.iter().map(|_| screen.add(ProgressBar::new(0).with_style(style.clone()))).collect();
     loop {
         let stopped = stop.is_cancelled();
         for (meter, bar) in meters.iter().zip(&bars) {

@@ -19,7 +19,13 @@ pub async fn status(args: &StatusArgs, store: &Store) -> anyhow::Result<Exit> {
         if args.json {
             println!("{}", json!({ "run": row, "stages": stages, "usage": usage }));
         } else {
-            println!("run {}: {} ({}), started {}", row.id, row.state, row.pipeline, row.started_at.format("%F %T UTC"));
+            println!(
+                "run {}: {} ({}), started {}",
+                row.id,
+                row.state,
+                row.pipeline,
+                row.started_at.format("%F %T UTC")
+            );
             let rows = stages.iter().map(|stage| {
                 vec![
                     stage.name.clone(),

@@ -23,8 +23,9 @@ pub async fn print(store: &Store, outcome: &Outcome, output: Output) -> anyhow::
                         "rejected": meter.rejected(), "reused": meter.reused(), "seconds": meter.elapsed().as_secs_f64() })
             })
             .collect();
-        let failures: Vec<_> =
-            (outcome.failures.iter()).map(|(stage, error)| json!({ "stage": stage, "message": format!("{error:#}") })).collect();
+        let failures: Vec<_> = (outcome.failures.iter())
+            .map(|(stage, error)| json!({ "stage": stage, "message": format!("{error:#}") }))
+            .collect();
         let summary = json!({ "event": "summary", "run": outcome.run, "interrupted": outcome.interrupted,
                               "failures": failures, "stages": stages, "figures": figures });
         println!("{summary}");
@@ -36,7 +37,15 @@ pub async fn print(store: &Store, outcome: &Outcome, output: Output) -> anyhow::
         let reused = if meter.reused() > 0 { number(meter.reused() as i64) } else { String::new() };
         let seconds = format!("{:.1}", meter.elapsed().as_secs_f64());
         let (done, rejected) = (number(meter.done() as i64), number(meter.rejected() as i64));
-        vec![meter.name.clone(), meter.kind.to_owned(), meter.state().as_str().to_owned(), done, rejected, reused, seconds]
+        vec![
+            meter.name.clone(),
+            meter.kind.to_owned(),
+            meter.state().as_str().to_owned(),
+            done,
+            rejected,
+            reused,
+            seconds,
+        ]
     });
     print!("\n{}", table(&["stage", "kind", "state", "new rows", "rejected", "ledger", "seconds"], stages));
 
@@ -55,9 +64,10 @@ pub async fn print(store: &Store, outcome: &Outcome, output: Output) -> anyhow::
 
     if !figures.rejections.is_empty() {
         println!("\nRejected");
-        let rows = figures.rejections.iter().map(|row| {
-            vec![row.stage.clone(), row.class.clone(), number(row.rows), brief(&row.example, 60)]
-        });
+        let rows = figures
+            .rejections
+            .iter()
+            .map(|row| vec![row.stage.clone(), row.class.clone(), number(row.rows), brief(&row.example, 60)]);
         print!("{}", table(&["stage", "class", "rows", "example"], rows));
     }
     if !figures.usage.is_empty() {

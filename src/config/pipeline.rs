@@ -238,7 +238,7 @@ impl Reader<'_> {
             self.problem(&span, "a stage must be a table: [[stages]]");
             return None;
         };
-        let mut required = |reader: &mut Self, key: &str| match table.get(key) {
+        let required = |reader: &mut Self, key: &str| match table.get(key) {
             Some(value) => Some((reader.string(value, key)?, value.span())),
             None => {
                 reader.problem(&span, format!("a stage without a {key}: add `{key} = \"...\"`"));

@@ -140,9 +140,11 @@ fn groups<S: Stage>(stages: &[Arc<Planned<S>>]) -> Vec<Vec<usize>> {
         let joins = planned.stage.class() == Class::Source
             && planned.needs.len() == 1
             && stages[planned.needs[0]].stage.class() == Class::Source
-            && stages.iter().filter(|other| {
-                other.stage.class() == Class::Source && other.needs.contains(&planned.needs[0])
-            }).count() == 1;
+            && stages
+                .iter()
+                .filter(|other| other.stage.class() == Class::Source && other.needs.contains(&planned.needs[0]))
+                .count()
+                == 1;
         match groups.iter_mut().find(|group| joins && group.last() == planned.needs.first()) {
             Some(group) => group.push(at),
             None => groups.push(vec![at]),

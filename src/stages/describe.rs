@@ -45,7 +45,17 @@ impl Describe {
     /// The name of the setting that is wrong, and why.
     pub fn new(settings: DescribeSettings, endpoints: &Endpoints) -> Result<Self, (&'static str, String)> {
         let DescribeSettings { endpoint, prompt, sampling, samples } = settings;
-        let work = RowWork::new(Inputs::Snippets, String::new(), samples, &endpoint, endpoints, &prompt, &VARIABLES, sampling, read)?;
+        let work = RowWork::new(
+            Inputs::Snippets,
+            String::new(),
+            samples,
+            &endpoint,
+            endpoints,
+            &prompt,
+            &VARIABLES,
+            sampling,
+            read,
+        )?;
         Ok(Self { work })
     }
 }

@@ -87,7 +87,11 @@ impl Services {
             })?;
             if found.listed == Some(false) {
                 let models = found.models.unwrap_or_default().join(", ");
-                bail!("endpoint `{}` does not have the model `{}`; it has: {models}", endpoint.name, endpoint.settings.model);
+                bail!(
+                    "endpoint `{}` does not have the model `{}`; it has: {models}",
+                    endpoint.name,
+                    endpoint.settings.model
+                );
             }
             let _ = endpoint.client.set(client);
         }

@@ -100,12 +100,18 @@ impl Export {
 ///
 /// # Errors
 /// When the folder cannot be written or the database fails.
-pub async fn export_pairs(store: &Store, stage: StageId, format: ExportFormat, out: &Path) -> anyhow::Result<(u64, u64)> {
+pub async fn export_pairs(
+    store: &Store,
+    stage: StageId,
+    format: ExportFormat,
+    out: &Path,
+) -> anyhow::Result<(u64, u64)> {
     std::fs::create_dir_all(out).with_context(|| format!("creating the folder {}", out.display()))?;
     let mut counts = [0; 2];
     for (count, split) in counts.iter_mut().zip(["train", "test"]) {
         let path = out.join(format!("{split}.{}", format.ending()));
-        *count = write(store, stage, format, split, &path).await.with_context(|| format!("writing {}", path.display()))?;
+        *count =
+            write(store, stage, format, split, &path).await.with_context(|| format!("writing {}", path.display()))?;
     }
     Ok((counts[0], counts[1]))
 }
@@ -142,10 +148,12 @@ impl Sink {
     }
 
     fn write(&mut self, row: PairRow) -> anyhow::Result<()> {
-        let line = |row| serde_json::to_vec(row).map(|mut line| {
-            line.push(b'\n');
-            line
-        });
+        let line = |row| {
+            serde_json::to_vec(row).map(|mut line| {
+                line.push(b'\n');
+                line
+            })
+        };
         match self {
             Self::Jsonl(file) => file.write_all(&line(&row)?)?,
             Self::JsonlZst(file) => file.write_all(&line(&row)?)?,

@@ -171,7 +171,10 @@ mod tests {
         let symbols = "(((((((((())))))))))\n".repeat(10);
         let of = |text: &str| objection(FilterSettings::default(), text);
         let classes = [of(&long), of(&generated), of(&comments), of(&symbols), of("x = 1\n")];
-        assert_eq!(classes.map(Option::unwrap), ["long_line", "generated", "comment_share", "alphanumeric_share", "few_lines"]);
+        assert_eq!(
+            classes.map(Option::unwrap),
+            ["long_line", "generated", "comment_share", "alphanumeric_share", "few_lines"]
+        );
         let only_bsd = FilterSettings { licences: vec!["BSD-3-Clause".into()], ..FilterSettings::default() };
         assert_eq!(objection(only_bsd, PLAIN), Some("licence"));
     }

@@ -52,8 +52,17 @@ impl Generate {
     pub fn new(name: &str, settings: GenerateSettings, endpoints: &Endpoints) -> Result<Self, (&'static str, String)> {
         let GenerateSettings { endpoint, role, prompt, sampling, samples } = settings;
         let role = role.unwrap_or_else(|| name.to_owned());
-        let work =
-            RowWork::new(Inputs::Descriptions, role, samples, &endpoint, endpoints, &prompt, &VARIABLES, sampling, read)?;
+        let work = RowWork::new(
+            Inputs::Descriptions,
+            role,
+            samples,
+            &endpoint,
+            endpoints,
+            &prompt,
+            &VARIABLES,
+            sampling,
+            read,
+        )?;
         Ok(Self { work })
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::endpoints::{Endpoint, Endpoints, SimulatorSettings};
-use super::{AnyStage, KINDS, describe, dedupe, export, filter, generate, ingest, pair, parse, source_answer};
+use super::{AnyStage, KINDS, dedupe, describe, export, filter, generate, ingest, pair, parse, source_answer};
 use crate::config::{ConfigError, Pipeline, Problem, StageEntry};
 use crate::engine::{Plan, Stage as _};
 use crate::llm::EndpointSettings;
@@ -114,9 +114,7 @@ fn stage(pipeline: &Pipeline, entry: &StageEntry, endpoints: &Endpoints) -> Resu
         "filter" => AnyStage::Filter(filter::Filter::new(settings(pipeline, entry)?).map_err(at)?),
         "dedupe" => AnyStage::Dedupe(dedupe::Dedupe::new(settings(pipeline, entry)?).map_err(at)?),
         "parse" => AnyStage::Parse(parse::Parse::new(settings(pipeline, entry)?).map_err(at)?),
-        "describe" => {
-            AnyStage::Describe(describe::Describe::new(settings(pipeline, entry)?, endpoints).map_err(at)?)
-        }
+        "describe" => AnyStage::Describe(describe::Describe::new(settings(pipeline, entry)?, endpoints).map_err(at)?),
         "generate" => {
             AnyStage::Generate(generate::Generate::new(name, settings(pipeline, entry)?, endpoints).map_err(at)?)
         }

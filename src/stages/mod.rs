@@ -130,10 +130,7 @@ impl Stage for AnyStage {
 }
 
 /// The one stage that another stands on, if it is of a kind that `allowed` accepts.
-fn only_need<'s>(
-    needs: &[(&str, &'s AnyStage)],
-    allowed: &[&str],
-) -> Result<&'s AnyStage, String> {
+fn only_need<'s>(needs: &[(&str, &'s AnyStage)], allowed: &[&str]) -> Result<&'s AnyStage, String> {
     match needs {
         [(_, stage)] if allowed.contains(&stage.kind()) => Ok(stage),
         [(name, stage)] => {

@@ -178,14 +178,16 @@ impl Judge {
             return reject("equal_sides", "both sides are the same".into());
         }
         let faults = (syntax_fault(parser, chosen), syntax_fault(parser, rejected));
-        for (side, fault, must) in [
-            ("chosen", &faults.0, limits.chosen_must_parse),
-            ("rejected", &faults.1, limits.rejected_must_parse),
-        ] {
+        for (side, fault, must) in
+            [("chosen", &faults.0, limits.chosen_must_parse), ("rejected", &faults.1, limits.rejected_must_parse)]
+        {
             if let Some(fault) = fault.as_ref().filter(|_| must) {
                 let class = if side == "chosen" { "chosen_invalid" } else { "rejected_invalid" };
                 let (line, column, message) = (fault.line, fault.column, &fault.message);
-                return reject(class, format!("the {side} side does not parse: line {line}, column {column}: {message}"));
+                return reject(
+                    class,
+                    format!("the {side} side does not parse: line {line}, column {column}: {message}"),
+                );
             }
         }
         let length_ratio = chosen.chars().count() as f32 / rejected.chars().count() as f32;

@@ -150,7 +150,9 @@ pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Resu
         }
     }
     match driver.stop {
-        Some(reason) => bail!("endpoint `{}`: {reason}; its rows stay to be done: mend it and run again", work.endpoint.name),
+        Some(reason) => {
+            bail!("endpoint `{}`: {reason}; its rows stay to be done: mend it and run again", work.endpoint.name)
+        }
         None => Ok(()),
     }
 }
@@ -345,7 +347,8 @@ impl Driver<'_> {
     }
 
     fn land(&mut self, key: Option<[u8; 16]>, row: Claimed, calls: Vec<NewCall>, ending: Ending) {
-        let finished = Finished { input_id: row.input_id, snippet_id: row.snippet_id, sample: row.sample, calls, ending };
+        let finished =
+            Finished { input_id: row.input_id, snippet_id: row.snippet_id, sample: row.sample, calls, ending };
         self.landed.push((key, finished));
     }
 

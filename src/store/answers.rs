@@ -102,29 +102,26 @@ pub struct AnswerSink {
 impl Store {
     /// The next `count` identifiers of calls.
     pub async fn call_ids(&self, count: u32) -> StoreResult<Vec<CallId>> {
-        self.retrying(async || {
+        self.retrying(|| async {
             sqlx::query_scalar("select nextval('llm_calls_id_seq') from generate_series(1, $1)")
                 .bind(count as i32)
                 .fetch_all(self.pool())
                 .await
-        })
-        .await
+        }).await
     }
 
     /// Answers that were paid for already, by request.
     pub async fn ledger(&self, keys: &[[u8; 16]]) -> StoreResult<HashMap<[u8; 16], (CallId, String)>> {
         let keys: Vec<&[u8]> = keys.iter().map(<[u8; 16]>::as_slice).collect();
-        let rows: Vec<(Vec<u8>, CallId, String)> = self
-            .retrying(async || {
-                sqlx::query_as(
-                    "select distinct on (request_key) request_key, id, answer from llm_calls
+        let rows: Vec<(Vec<u8>, CallId, String)> = self.retrying(|| async {
+            sqlx::query_as(
+                "select distinct on (request_key) request_key, id, answer from llm_calls
                      where class = 'ok' and request_key = any($1) order by request_key, id",
-                )
-                .bind(&keys)
-                .fetch_all(self.pool())
-                .await
-            })
-            .await?;
+            )
+            .bind(&keys)
+            .fetch_all(self.pool())
+            .await
+        }).await?;
         Ok(rows.into_iter().filter_map(|(key, id, answer)| Some((key.try_into().ok()?, (id, answer)))).collect())
     }
 
@@ -132,20 +129,19 @@ impl Store {
     ///
     /// A task that another worker has taken over meanwhile keeps that worker's answer; the call is on record all the same.
     pub async fn commit_answers(&self, sink: &AnswerSink, finished: &[Finished]) -> StoreResult<()> {
-        self.retrying(async || {
+        self.retrying(|| async {
             let mut tx = self.pool().begin().await?;
             insert_calls(&mut tx, sink, finished).await?;
             insert_answers(&mut tx, sink, finished).await?;
             insert_rejections(&mut tx, sink, finished).await?;
             end_tasks(&mut tx, sink, finished).await?;
             tx.commit().await
-        })
-        .await
+        }).await
     }
 
     /// Frees what `worker` has leased of `stage` but does not know of, as after a claim whose reply was lost.
     pub async fn release(&self, stage: StageId, worker: WorkerId) -> StoreResult<()> {
-        self.retrying(async || {
+        self.retrying(|| async {
             sqlx::query(
                 "update tasks set state = 'ready', worker_id = null
                  where stage_id = $1 and worker_id = $2 and state = 'leased'",
@@ -154,8 +150,7 @@ impl Store {
             .bind(worker)
             .execute(self.pool())
             .await
-        })
-        .await?;
+        }).await?;
         Ok(())
     }
 }
@@ -242,7 +237,11 @@ async fn insert_answers(connection: &mut PgConnection, sink: &AnswerSink, finish
     Ok(())
 }
 
-async fn insert_rejections(connection: &mut PgConnection, sink: &AnswerSink, finished: &[Finished]) -> sqlx::Result<()> {
+async fn insert_rejections(
+    connection: &mut PgConnection,
+    sink: &AnswerSink,
+    finished: &[Finished],
+) -> sqlx::Result<()> {
     let (mut snippets, mut descriptions, mut samples) = (Vec::new(), Vec::new(), Vec::new());
     let (mut classes, mut messages) = (Vec::new(), Vec::new());
     for row in finished {

@@ -113,7 +113,7 @@ const REJECTIONS: &str = "rejections (run_id, stage_id, shard_id, entry, documen
 impl Store {
     /// Enters shards that are new to `stage`, after those it has, and returns all of them by name.
     pub async fn enter_shards(&self, stage: StageId, shards: &[NewShard]) -> StoreResult<HashMap<String, ShardRow>> {
-        self.retrying(async || {
+        self.retrying(|| async {
             let mut tx = self.pool().begin().await?;
             for shard in shards {
                 sqlx::query(
@@ -133,47 +133,42 @@ impl Store {
                 .await?;
             }
             tx.commit().await
-        })
-        .await?;
+        }).await?;
         self.shards(stage).await
     }
 
     /// Shards of an ingest stage, by name.
     pub async fn shards(&self, stage: StageId) -> StoreResult<HashMap<String, ShardRow>> {
-        let rows: Vec<ShardRow> = self
-            .retrying(async || {
-                sqlx::query_as(
-                    "select id, name, cursor, finished_at is not null as finished, bytes, repository, revision, licence,
+        let rows: Vec<ShardRow> = self.retrying(|| async {
+            sqlx::query_as(
+                "select id, name, cursor, finished_at is not null as finished, bytes, repository, revision, licence,
                             licence_path from shards where stage_id = $1 order by ordinal",
-                )
-                .bind(stage)
-                .fetch_all(self.pool())
-                .await
-            })
-            .await?;
+            )
+            .bind(stage)
+            .fetch_all(self.pool())
+            .await
+        }).await?;
         Ok(rows.into_iter().map(|row| (row.name.clone(), row)).collect())
     }
 
     /// The next `count` identifiers of documents, ascending.
     pub async fn document_ids(&self, count: usize) -> StoreResult<Vec<DocumentId>> {
-        self.retrying(async || {
+        self.retrying(|| async {
             sqlx::query_scalar("select nextval('documents_id_seq') from generate_series(1, $1) order by 1")
                 .bind(count as i32)
                 .fetch_all(self.pool())
                 .await
-        })
-        .await
+        }).await
     }
 
     /// The last document of an ingest stage; 0 if it has none.
     pub async fn last_document(&self, ingest: StageId) -> StoreResult<DocumentId> {
-        self.retrying(async || {
+        self.retrying(|| async {
             sqlx::query_scalar("select coalesce(max(id), 0) from documents where stage_id = $1")
                 .bind(ingest)
                 .fetch_one(self.pool())
                 .await
-        })
-        .await
+        }).await
     }
 
     /// Commits a batch; documents belong to `stage`.
@@ -182,33 +177,36 @@ impl Store {
     /// [`StoreError::Overtaken`] if a shard or stage is not where the batch starts: another process has been at it, and
     /// nothing of the batch was kept.
     pub async fn commit_chain(&self, run: RunId, stage: Option<StageId>, batch: &ChainBatch) -> StoreResult<()> {
-        let committed = self
-            .retrying(async || {
-                let mut tx = self.pool().begin().await?;
-                if !move_on(&mut tx, batch).await? {
-                    tx.rollback().await?;
-                    return Ok(false);
-                }
-                if let Some(stage) = stage {
-                    documents(stage, &batch.documents).send(&mut tx, DOCUMENTS).await?;
-                }
-                rejections(run, &batch.rejections).send(&mut tx, REJECTIONS).await?;
-                let mut rows = BinaryCopy::new(3);
-                for (stage, document, sketch) in &batch.sketches {
-                    rows.row().int8(stage.0).int8(document.0).bytes(sketch);
-                }
-                rows.send(&mut tx, "sketches (stage_id, document_id, sketch)").await?;
-                snippets(&batch.snippets).send(&mut tx, SNIPPETS).await?;
-                tx.commit().await?;
-                Ok(true)
-            })
-            .await?;
+        let committed = self.retrying(|| async {
+            let mut tx = self.pool().begin().await?;
+            if !move_on(&mut tx, batch).await? {
+                tx.rollback().await?;
+                return Ok(false);
+            }
+            if let Some(stage) = stage {
+                documents(stage, &batch.documents).send(&mut tx, DOCUMENTS).await?;
+            }
+            rejections(run, &batch.rejections).send(&mut tx, REJECTIONS).await?;
+            let mut rows = BinaryCopy::new(3);
+            for (stage, document, sketch) in &batch.sketches {
+                rows.row().int8(stage.0).int8(document.0).bytes(sketch);
+            }
+            rows.send(&mut tx, "sketches (stage_id, document_id, sketch)").await?;
+            snippets(&batch.snippets).send(&mut tx, SNIPPETS).await?;
+            tx.commit().await?;
+            Ok(true)
+        }).await?;
         if committed { Ok(()) } else { Err(StoreError::Overtaken) }
     }
 
     /// Kept documents of a dedupe stage with their hashes and sketches, after `after`, in order.
-    pub async fn sketches(&self, stage: StageId, after: DocumentId, rows: i64) -> StoreResult<Vec<(DocumentId, Vec<u8>, Vec<u8>)>> {
-        self.retrying(async || {
+    pub async fn sketches(
+        &self,
+        stage: StageId,
+        after: DocumentId,
+        rows: i64,
+    ) -> StoreResult<Vec<(DocumentId, Vec<u8>, Vec<u8>)>> {
+        self.retrying(|| async {
             sqlx::query_as(
                 "select k.document_id, d.content_hash, k.sketch from sketches k join documents d on d.id = k.document_id
                  where k.stage_id = $1 and k.document_id > $2 order by k.document_id limit $3",
@@ -218,8 +216,7 @@ impl Store {
             .bind(rows)
             .fetch_all(self.pool())
             .await
-        })
-        .await
+        }).await
     }
 
     /// Documents of `ingest` in (`after`, `until`] that none of `stages` has rejected, in order.
@@ -232,7 +229,7 @@ impl Store {
         rows: i64,
     ) -> StoreResult<Vec<StoredDocument>> {
         let stages: Vec<i64> = stages.iter().map(|id| id.0).collect();
-        self.retrying(async || {
+        self.retrying(|| async {
             sqlx::query_as(
                 "select d.id, d.path, d.content, d.bytes, d.lines, d.longest_line, d.mean_line,
                         d.alphanumeric_share, d.comment_share, d.generated, d.parse_errors, d.licence
@@ -248,8 +245,7 @@ impl Store {
             .bind(rows)
             .fetch_all(self.pool())
             .await
-        })
-        .await
+        }).await
     }
 }
 

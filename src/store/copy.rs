@@ -111,7 +111,7 @@ impl BinaryCopy {
         let Self { mut buffer, .. } = self;
         buffer.extend((-1_i16).to_be_bytes());
         let statement = format!("copy {target} from stdin (format binary)");
-        let mut copy = connection.copy_in_raw(sqlx::AssertSqlSafe(statement)).await?;
+        let mut copy = connection.copy_in_raw(&statement).await?;
         copy.send(buffer).await?;
         copy.finish().await
     }

@@ -39,7 +39,8 @@ pub struct PairRow {
     pub document_id: i64,
 }
 
-const COLUMNS: &str = "id, prompt, chosen, rejected, split, chosen_model, rejected_model, description_model, chosen_valid,
+const COLUMNS: &str =
+    "id, prompt, chosen, rejected, split, chosen_model, rejected_model, description_model, chosen_valid,
     rejected_valid, length_ratio, similarity, repository, revision, path, licence, unit, qualified_name, start_line,
     end_line, sample, description_id, chosen_id, rejected_id, snippet_id, document_id";
 
@@ -60,28 +61,25 @@ impl Store {
     /// One pair.
     pub async fn pair(&self, id: PairId) -> StoreResult<PairRow> {
         let statement = format!("select {COLUMNS} from preference_pairs where id = $1");
-        self.retrying(async || {
+        self.retrying(|| async {
             sqlx::query_as(sqlx::AssertSqlSafe(statement.clone())).bind(id).fetch_optional(self.pool()).await
-        })
-        .await?
+        }).await?
         .ok_or_else(|| StoreError::Missing { what: "pair", id: id.to_string() })
     }
 
     /// A pair of a run to show: of middling length, the first such.
     pub async fn sample_pair(&self, run: RunId) -> StoreResult<Option<PairRow>> {
-        let id: Option<PairId> = self
-            .retrying(async || {
-                sqlx::query_scalar(
-                    "select p.id from pairs p join run_stages r on r.stage_id = p.stage_id and r.run_id = $1
+        let id: Option<PairId> = self.retrying(|| async {
+            sqlx::query_scalar(
+                "select p.id from pairs p join run_stages r on r.stage_id = p.stage_id and r.run_id = $1
                      join completions c on c.id = p.chosen_id
                      order by (length(c.text) between 200 and 900) desc, (p.similarity between 0.8 and 0.99) desc, p.id
                      limit 1",
-                )
-                .bind(run)
-                .fetch_optional(self.pool())
-                .await
-            })
-            .await?;
+            )
+            .bind(run)
+            .fetch_optional(self.pool())
+            .await
+        }).await?;
         match id {
             Some(id) => self.pair(id).await.map(Some),
             None => Ok(None),
@@ -90,12 +88,11 @@ impl Store {
 
     /// Its line of `pair_lineage`, as JSON.
     pub async fn lineage(&self, id: PairId) -> StoreResult<serde_json::Value> {
-        self.retrying(async || {
+        self.retrying(|| async {
             sqlx::query_scalar("select row_to_json(l) from pair_lineage l where pair_id = $1")
                 .bind(id)
                 .fetch_one(self.pool())
                 .await
-        })
-        .await
+        }).await
     }
 }

@@ -5,15 +5,19 @@
 
 pub mod answers;
 pub mod chain;
+mod connect;
 mod copy;
 mod error;
 pub mod export;
+pub mod local;
 pub mod lock;
 pub mod pairs;
+pub mod pool;
 pub mod progress;
 pub mod query;
 pub mod runs;
 pub mod stages;
 pub mod tasks;
 
+pub use connect::Store;
 pub use error::{StoreError, StoreResult};

@@ -67,7 +67,7 @@ impl Store {
         after: (DescriptionId, i32),
         rows: i64,
     ) -> StoreResult<Vec<Candidate>> {
-        self.retrying(async || {
+        self.retrying(|| async {
             sqlx::query_as(
                 "select c.description_id, e.text as description, e.snippet_id, s.document_id, d.repository, d.path, c.sample,
                         c.id as chosen_id, c.text as chosen, r.id as rejected_id, r.text as rejected
@@ -91,13 +91,12 @@ impl Store {
             .bind(rows)
             .fetch_all(self.pool())
             .await
-        })
-        .await
+        }).await
     }
 
     /// Commits judged candidates.
     pub async fn commit_pairs(&self, run: RunId, stage: StageId, judged: &[(Candidate, Judged)]) -> StoreResult<()> {
-        self.retrying(async || {
+        self.retrying(|| async {
             let mut tx = self.pool().begin().await?;
             for (candidate, judged) in judged {
                 let Judged::Rejected { class, message } = judged else { continue };
@@ -142,13 +141,12 @@ impl Store {
             .execute(&mut *tx)
             .await?;
             tx.commit().await
-        })
-        .await
+        }).await
     }
 
     /// Adds the snippet itself as the answer to each description that `stage` has none for; the number of new rows.
     pub async fn source_as_answer(&self, stage: StageId, descriptions: StageId, role: &str) -> StoreResult<u64> {
-        self.retrying(async || {
+        self.retrying(|| async {
             let added = sqlx::query(
                 "insert into completions (stage_id, description_id, sample, role, text, blocks)
                  select $1, e.id, 0, $3, s.text, 0 from descriptions e join snippets s on s.id = e.snippet_id
@@ -160,8 +158,7 @@ impl Store {
             .execute(self.pool())
             .await?;
             Ok(added.rows_affected())
-        })
-        .await
+        }).await
     }
 }
 

@@ -34,7 +34,7 @@ impl StageProgress {
 impl Store {
     /// What the database has of the stage with that fingerprint.
     pub async fn stage_progress(&self, fingerprint: &str, name: &str, kind: &str) -> StoreResult<StageProgress> {
-        self.retrying(async || {
+        self.retrying(|| async {
             sqlx::query_as(
                 "with me as (select id from stages where fingerprint = $1),
                  open as (select count(*) as waiting from tasks join me on me.id = stage_id where state in ('ready', 'leased'))
@@ -60,7 +60,6 @@ impl Store {
             .bind(kind)
             .fetch_one(self.pool())
             .await
-        })
-        .await
+        }).await
     }
 }

@@ -91,11 +91,15 @@ impl Store {
         Ok(columns)
     }
 
+    /// Version of the server.
+    pub async fn server_version(&self) -> StoreResult<String> {
+        self.retrying(|| async { sqlx::query_scalar("select version()").fetch_one(self.pool()).await }).await
+    }
+
     /// The figures of a run's summary.
     pub async fn figures(&self, run: RunId) -> StoreResult<Figures> {
-        let counts: (i64, i64, i64, i64, i64, i64, i64, i64) = self
-            .retrying(async || {
-                sqlx::query_as(
+        let counts: (i64, i64, i64, i64, i64, i64, i64, i64) = self.retrying(|| async {
+            sqlx::query_as(
                     "with mine as (select stage_id from run_stages where run_id = $1)
                      select (select count(*) from documents join mine using (stage_id)),
                             (select count(*) from rejections join mine using (stage_id) where class = 'exact_duplicate'),
@@ -109,33 +113,28 @@ impl Store {
                 .bind(run)
                 .fetch_one(self.pool())
                 .await
-            })
-            .await?;
-        let rejections = self
-            .retrying(async || {
-                sqlx::query_as(
-                    "select r.name as stage, f.class, f.rows, f.example from failures_by_class f
+        }).await?;
+        let rejections = self.retrying(|| async {
+            sqlx::query_as(
+                "select r.name as stage, f.class, f.rows, f.example from failures_by_class f
                      join run_stages r on r.stage_id = f.stage_id
                      where r.run_id = $1 order by r.stage_id, f.rows desc",
-                )
-                .bind(run)
-                .fetch_all(self.pool())
-                .await
-            })
-            .await?;
-        let usage = self
-            .retrying(async || {
-                sqlx::query_as(
-                    "select r.name as stage, model, calls, failures, prompt_tokens, completion_tokens, cost_microdollars,
+            )
+            .bind(run)
+            .fetch_all(self.pool())
+            .await
+        }).await?;
+        let usage = self.retrying(|| async {
+            sqlx::query_as(
+                "select r.name as stage, model, calls, failures, prompt_tokens, completion_tokens, cost_microdollars,
                             mean_latency_ms from usage_by_model u
                      join run_stages r on r.run_id = u.run_id and r.stage_id = u.stage_id
                      where u.run_id = $1 order by u.stage_id",
-                )
-                .bind(run)
-                .fetch_all(self.pool())
-                .await
-            })
-            .await?;
+            )
+            .bind(run)
+            .fetch_all(self.pool())
+            .await
+        }).await?;
         let (documents, exact, near, snippets, descriptions, completions, train, test) = counts;
         Ok(Figures {
             documents,

@@ -70,7 +70,7 @@ impl Store {
     pub async fn enter_run(&self, run: &NewRun, stages: &[(StageId, String, &'static str)]) -> StoreResult<RunId> {
         let host = nix::sys::utsname::uname()
             .map_or_else(|_| "unknown".to_owned(), |name| name.nodename().to_string_lossy().into_owned());
-        self.retrying(async || {
+        self.retrying(|| async {
             let mut tx = self.pool().begin().await?;
             let id: RunId = sqlx::query_scalar(
                 "insert into runs (pipeline, file, definition, options, version, host, pid)
@@ -96,8 +96,7 @@ impl Store {
             }
             tx.commit().await?;
             Ok(id)
-        })
-        .await
+        }).await
     }
 
     /// Writes how a stage of a run stands.
@@ -105,7 +104,7 @@ impl Store {
         let state = meter.state();
         let started = (state != State::Waiting && state != State::Skipped).then(|| meter.elapsed().as_secs_f64());
         let ended = matches!(state, State::Done | State::Failed | State::Interrupted);
-        self.retrying(async || {
+        self.retrying(|| async {
             sqlx::query(
                 "update run_stages set state = $3, done = $4, rejected = $5, seconds = $6, message = $7,
                      started_at = coalesce(started_at, case when $6 is not null then now() end),
@@ -122,21 +121,19 @@ impl Store {
             .bind(ended)
             .execute(self.pool())
             .await
-        })
-        .await?;
+        }).await?;
         Ok(())
     }
 
     /// Ends a run.
     pub async fn end_run(&self, run: RunId, state: State) -> StoreResult<()> {
-        self.retrying(async || {
+        self.retrying(|| async {
             sqlx::query("update runs set state = $2, finished_at = now() where id = $1")
                 .bind(run)
                 .bind(state.as_str())
                 .execute(self.pool())
                 .await
-        })
-        .await?;
+        }).await?;
         Ok(())
     }
 
@@ -145,35 +142,31 @@ impl Store {
     /// # Errors
     /// [`StoreError::Missing`] if there is none.
     pub async fn run(&self, id: Option<RunId>) -> StoreResult<RunRow> {
-        let row = self
-            .retrying(async || {
-                sqlx::query_as(
-                    "select u.id, u.pipeline, u.file, u.definition, u.version, u.started_at, u.finished_at,
+        let row = self.retrying(|| async {
+            sqlx::query_as(
+                "select u.id, u.pipeline, u.file, u.definition, u.version, u.started_at, u.finished_at,
                         case when u.state = 'running' and not exists (
                             select from workers w join pg_locks l on l.locktype = 'advisory'
                                 and l.classid = x'636d70'::int and l.objid::bigint = w.id
                             where w.run_id = u.id) then 'killed' else u.state end as state
                      from runs u where $1 is null or u.id = $1 order by u.id desc limit 1",
-                )
-                .bind(id)
-                .fetch_optional(self.pool())
-                .await
-            })
-            .await?;
+            )
+            .bind(id)
+            .fetch_optional(self.pool())
+            .await
+        }).await?;
         let missing = || id.map_or_else(|| "yet: start one with `codepmp run FILE`".to_owned(), |id| id.to_string());
         row.ok_or_else(|| StoreError::Missing { what: "run", id: missing() })
     }
 
     /// The latest run of a pipeline file.
     pub async fn latest_run_of(&self, file: &str) -> StoreResult<RunRow> {
-        let id: Option<RunId> = self
-            .retrying(async || {
-                sqlx::query_scalar("select id from runs where file = $1 order by id desc limit 1")
-                    .bind(file)
-                    .fetch_optional(self.pool())
-                    .await
-            })
-            .await?;
+        let id: Option<RunId> = self.retrying(|| async {
+            sqlx::query_scalar("select id from runs where file = $1 order by id desc limit 1")
+                .bind(file)
+                .fetch_optional(self.pool())
+                .await
+        }).await?;
         match id {
             Some(id) => self.run(Some(id)).await,
             None => Err(StoreError::Missing { what: "run of", id: file.to_owned() }),
@@ -182,7 +175,7 @@ impl Store {
 
     /// Its stages, in order of entry.
     pub async fn run_stages(&self, run: RunId) -> StoreResult<Vec<StageRow>> {
-        self.retrying(async || {
+        self.retrying(|| async {
             sqlx::query_as(
                 "select name, kind, stage_id, state, done, rejected, waiting, seconds, message
                  from run_progress where run_id = $1 order by stage_id",
@@ -190,13 +183,12 @@ impl Store {
             .bind(run)
             .fetch_all(self.pool())
             .await
-        })
-        .await
+        }).await
     }
 
     /// Takes rejected rows of the run's model stages up again: all of them, or those of one class. Returns how many.
     pub async fn retry(&self, run: RunId, class: Option<&str>) -> StoreResult<u64> {
-        self.retrying(async || {
+        self.retrying(|| async {
             let mut tx = self.pool().begin().await?;
             let freed = sqlx::query(
                 "with again as (
@@ -213,7 +205,6 @@ impl Store {
             .await?;
             tx.commit().await?;
             Ok(freed.rows_affected())
-        })
-        .await
+        }).await
     }
 }

@@ -32,7 +32,7 @@ impl Store {
     /// Finds the stage by its fingerprint, or makes it.
     pub async fn register_stage(&self, stage: &NewStage) -> StoreResult<StageId> {
         let inputs: Vec<i64> = stage.inputs.iter().map(|id| id.0).collect();
-        self.retrying(async || {
+        self.retrying(|| async {
             sqlx::query_scalar(
                 "with made as (
                     insert into stages (fingerprint, kind, name, settings, inputs, model, prompt_fingerprint, sampling)
@@ -49,29 +49,25 @@ impl Store {
             .bind(&stage.sampling)
             .fetch_one(self.pool())
             .await
-        })
-        .await
+        }).await
     }
 
     /// Ids of those of `fingerprints` that the database knows.
     pub async fn known_stages(&self, fingerprints: &[String]) -> StoreResult<HashMap<String, StageId>> {
-        let rows: Vec<(String, StageId)> = self
-            .retrying(async || {
-                sqlx::query_as("select fingerprint, id from stages where fingerprint = any($1)")
-                    .bind(fingerprints)
-                    .fetch_all(self.pool())
-                    .await
-            })
-            .await?;
+        let rows: Vec<(String, StageId)> = self.retrying(|| async {
+            sqlx::query_as("select fingerprint, id from stages where fingerprint = any($1)")
+                .bind(fingerprints)
+                .fetch_all(self.pool())
+                .await
+        }).await?;
         Ok(rows.into_iter().collect())
     }
 
     /// The last document that a source stage has processed.
     pub async fn position(&self, stage: StageId) -> StoreResult<DocumentId> {
-        self.retrying(async || {
+        self.retrying(|| async {
             sqlx::query_scalar("select position from stages where id = $1").bind(stage).fetch_one(self.pool()).await
-        })
-        .await
+        }).await
     }
 }
 

@@ -47,13 +47,11 @@ impl Follow {
         let ended_before = match self.ended_before {
             Some(transaction) => transaction,
             None => {
-                let next: String = store
-                    .retrying(async || {
-                        sqlx::query_scalar("select pg_snapshot_xmax(pg_current_snapshot())::text")
-                            .fetch_one(store.pool())
-                            .await
-                    })
-                    .await?;
+                let next: String = store.retrying(|| async {
+                    sqlx::query_scalar("select pg_snapshot_xmax(pg_current_snapshot())::text")
+                        .fetch_one(store.pool())
+                        .await
+                }).await?;
                 *self.ended_before.insert(next.parse().unwrap_or(u64::MAX))
             }
         };
@@ -121,13 +119,9 @@ impl Store {
         follow: &mut Follow,
     ) -> StoreResult<u64> {
         if !follow.started {
-            let horizon = self
-                .retrying(async || {
-                    sqlx::query_scalar("select pg_snapshot_xmin(pg_current_snapshot())::text")
-                        .fetch_one(self.pool())
-                        .await
-                })
-                .await?;
+            let horizon = self.retrying(|| async {
+                sqlx::query_scalar("select pg_snapshot_xmin(pg_current_snapshot())::text").fetch_one(self.pool()).await
+            }).await?;
             *follow = Follow { first_round_after: Some(0), started: true, seen_before: horizon, ended_before: None };
         }
         match follow.first_round_after {
@@ -155,17 +149,15 @@ impl Store {
                  on conflict do nothing)
              select count(*), max(id) from page"
         );
-        let (seen, last): (i64, Option<i64>) = self
-            .retrying(async || {
-                sqlx::query_as(sqlx::AssertSqlSafe(statement.clone()))
-                    .bind(stage)
-                    .bind(from)
-                    .bind(samples as i32)
-                    .bind(after)
-                    .fetch_one(self.pool())
-                    .await
-            })
-            .await?;
+        let (seen, last): (i64, Option<i64>) = self.retrying(|| async {
+            sqlx::query_as(sqlx::AssertSqlSafe(statement.clone()))
+                .bind(stage)
+                .bind(from)
+                .bind(samples as i32)
+                .bind(after)
+                .fetch_one(self.pool())
+                .await
+        }).await?;
         follow.first_round_after = if seen < FEED_ROWS { None } else { last };
         Ok(seen as u64)
     }
@@ -187,17 +179,15 @@ impl Store {
                  select $1, page.id, n from page, generate_series(0, $3 - 1) n on conflict do nothing)
              select (select count(*) from page), horizon.xmin::text from horizon"
         );
-        let (seen, horizon): (i64, String) = self
-            .retrying(async || {
-                sqlx::query_as(sqlx::AssertSqlSafe(statement.clone()))
-                    .bind(stage)
-                    .bind(from)
-                    .bind(samples as i32)
-                    .bind(&follow.seen_before)
-                    .fetch_one(self.pool())
-                    .await
-            })
-            .await?;
+        let (seen, horizon): (i64, String) = self.retrying(|| async {
+            sqlx::query_as(sqlx::AssertSqlSafe(statement.clone()))
+                .bind(stage)
+                .bind(from)
+                .bind(samples as i32)
+                .bind(&follow.seen_before)
+                .fetch_one(self.pool())
+                .await
+        }).await?;
         follow.seen_before = horizon;
         Ok(seen as u64)
     }
@@ -211,7 +201,9 @@ impl Store {
         rows: u64,
     ) -> StoreResult<Vec<Claimed>> {
         let joined = match inputs {
-            Inputs::Snippets => "null::text as description, s.id as snippet_id from leased l join snippets s on s.id = l.input_id",
+            Inputs::Snippets => {
+                "null::text as description, s.id as snippet_id from leased l join snippets s on s.id = l.input_id"
+            }
             Inputs::Descriptions => {
                 "e.text as description, s.id as snippet_id from leased l join descriptions e on e.id = l.input_id
                  join snippets s on s.id = e.snippet_id"
@@ -227,20 +219,19 @@ impl Store {
                     s.imports, d.path, d.repository, {joined} join documents d on d.id = s.document_id
              order by l.input_id, l.sample"
         );
-        self.retrying(async || {
+        self.retrying(|| async {
             sqlx::query_as(sqlx::AssertSqlSafe(statement.clone()))
                 .bind(stage)
                 .bind(worker)
                 .bind(rows as i64)
                 .fetch_all(self.pool())
                 .await
-        })
-        .await
+        }).await
     }
 
     /// Tasks of `stage` by state.
     pub async fn task_counts(&self, stage: StageId) -> StoreResult<TaskCounts> {
-        self.retrying(async || {
+        self.retrying(|| async {
             sqlx::query_as(
                 "select count(*) filter (where state = 'ready') as ready,
                         count(*) filter (where state = 'leased') as leased,
@@ -251,18 +242,16 @@ impl Store {
             .bind(stage)
             .fetch_one(self.pool())
             .await
-        })
-        .await
+        }).await
     }
 
     /// Whether `stage` has tasks that are not finished, of any worker.
     pub async fn has_open_tasks(&self, stage: StageId) -> StoreResult<bool> {
-        self.retrying(async || {
+        self.retrying(|| async {
             sqlx::query_scalar("select exists (select from tasks where stage_id = $1 and state in ('ready', 'leased'))")
                 .bind(stage)
                 .fetch_one(self.pool())
                 .await
-        })
-        .await
+        }).await
     }
 }

@@ -93,7 +93,10 @@ async fn catch_up(context: &Context<AnyStage>, ingest: StageId, first: usize) ->
     for at in (0..positions.len()).rev() {
         let until = if at == 0 { top } else { positions[at - 1] };
         if positions[at] > until {
-            bail!("stage `{}` is ahead of what it needs: was the database changed by hand?", context.group[first + at].name);
+            bail!(
+                "stage `{}` is ahead of what it needs: was the database changed by hand?",
+                context.group[first + at].name
+            );
         }
         if positions[at] == until {
             continue;

@@ -12,7 +12,7 @@ use super::batch::Committer;
 use super::steps::{Steps, Worked};
 use crate::corpus::{self, Document, Entry, Format, Provenance, Rejected, Shard, Source, Survey};
 use crate::engine::Context;
-use crate::ids::{DocumentId, ShardId};
+use crate::ids::ShardId;
 use crate::stages::AnyStage;
 use crate::store::chain::{NewShard, Rejection, ShardRow};
 
@@ -160,7 +160,10 @@ async fn list(context: &Context<AnyStage>) -> anyhow::Result<Vec<Work>> {
             continue;
         }
         if row.cursor > 0 && row.bytes != shard.bytes as i64 {
-            bail!("{} has changed while it was half read: restore it, or rename it to have it read as a new one", shard.name);
+            bail!(
+                "{} has changed while it was half read: restore it, or rename it to have it read as a new one",
+                shard.name
+            );
         }
         queue.push((source, shard, survey, row));
     }

@@ -90,8 +90,8 @@ impl Steps {
         let work = Arc::clone(&self.work);
         move |documents| {
             let mut parser = Parser::new();
-            let new = |(shard, provenance, document)| work_new(&work, &mut parser, shard, &provenance, document);
-            documents.into_iter().map(new).collect()
+            let documents = documents.into_iter();
+            documents.map(|(shard, origin, document)| work_new(&work, &mut parser, shard, &origin, document)).collect()
         }
     }
 
@@ -151,7 +151,10 @@ impl Steps {
                     }
                     for (ordinal, snippet) in (0..).zip(snippets) {
                         if let Some(fault) = &snippet.fault {
-                            let message = format!("{}: line {}, column {}: {}", snippet.qualified_name, fault.line, fault.column, fault.message);
+                            let message = format!(
+                                "{}: line {}, column {}: {}",
+                                snippet.qualified_name, fault.line, fault.column, fault.message
+                            );
                             batch.rejections.push(reject(*stage, "syntax_error", message, None));
                             meter.add_rejected(1);
                         } else {
@@ -180,7 +183,7 @@ async fn rebuild(
         for (id, hash, sketch) in page {
             let hash: [u8; 16] = hash.try_into().ok().context("documents.content_hash is damaged")?;
             let sketch = Sketch::from_bytes(&sketch).context("table sketches is damaged")?;
-            index.insert_kept(id.0, ContentHash::from(hash), &sketch)?;
+            index.insert_kept(id.0, ContentHash::from_bytes(hash), &sketch)?;
         }
     }
 }
@@ -217,7 +220,7 @@ fn work_new(
             id: DocumentId(0),
             shard,
             provenance,
-            content_hash: hash.into(),
+            content_hash: hash.to_bytes(),
             signals,
             parse_errors,
             document,

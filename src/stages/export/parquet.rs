@@ -96,7 +96,8 @@ impl ParquetFile {
         optional(&mut group, &rows, |row| row.licence.as_deref())?;
         text(&mut group, &rows, |row| &row.unit)?;
         text(&mut group, &rows, |row| &row.qualified_name)?;
-        for of in [|row: &PairRow| row.start_line, |row| row.end_line, |row| row.sample] {
+        let columns: [fn(&PairRow) -> i32; 3] = [|row| row.start_line, |row| row.end_line, |row| row.sample];
+        for of in columns {
             column::<Int32Type>(&mut group, rows.iter().map(of).collect(), None)?;
         }
         long(&mut group, &rows, |row| row.description_id)?;

@@ -1,0 +1,41 @@
+//! `doctor`: what the program finds on this machine.
+
+use std::path::Path;
+
+use super::Exit;
+use crate::store::Store;
+use crate::store::local::{Binaries, Cluster};
+
+/// `codepmp doctor`
+pub async fn doctor(data_dir: &Path) -> anyhow::Result<Exit> {
+    let mut healthy = true;
+    let mut tell = |what: &str, found: Result<String, String>| match found {
+        Ok(found) => println!("ok    {what:<20} {found}"),
+        Err(problem) => {
+            healthy = false;
+            println!("wrong {what:<20} {problem}");
+        }
+    };
+    tell("codepmp", Ok(env!("CARGO_PKG_VERSION").to_owned()));
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    tell("cores", Ok(cores.to_string()));
+    tell("data folder", Ok(std::path::absolute(data_dir)?.display().to_string()));
+    if std::env::var_os(crate::env::DATABASE_URL).is_some_and(|url| !url.is_empty()) {
+        tell("database", Ok(format!("the server that {} names", crate::env::DATABASE_URL)));
+    } else {
+        let binaries = Binaries::find(None);
+        tell(
+            "Postgres",
+            binaries.map(|found| found.program("postgres").display().to_string()).map_err(|e| e.to_string()),
+        );
+        let place = Cluster::locate(data_dir).map(|location| location.data().display().to_string());
+        tell("cluster", place.map_err(|error| error.to_string()));
+    }
+    let version = async {
+        let store = Store::open(data_dir).await?;
+        let version: String = store.server_version().await?;
+        anyhow::Ok(version)
+    };
+    tell("connection", version.await.map_err(|error| format!("{error:#}")));
+    Ok(if healthy { Exit::Done } else { Exit::Failed })
+}
