@@ -1,13 +1,10 @@
 //! JSONL files: one source file a line, with the provenance that its row tells.
 
-use std::fmt;
 use std::io::{self, BufRead};
 
-use serde::Deserializer as _;
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
-
 use super::reader::{broken, refused};
-use super::select::{MemberKind, Selection, Verdict, printable, too_large};
+use super::row;
+use super::select::{MemberKind, Selection, Verdict, too_large};
 use super::stream::Stream;
 use super::text::{self, Flaw};
 use super::{Document, Entry, Fault, JsonlFields, Provenance, Source};
@@ -98,7 +95,7 @@ impl JsonlEntries {
                 format!("line {line}: {message}"),
             ))
         };
-        let row = match parse(&self.line, &self.fields) {
+        let row = match row::parse(&self.line, &self.fields) {
             Ok(row) => row,
             Err(message) => return refuse(self.shard.clone(), Fault::BrokenLine, message),
         };
@@ -165,7 +162,7 @@ impl Iterator for JsonlEntries {
 fn read_line(input: &mut dyn BufRead, line: &mut Vec<u8>, hold: u64) -> io::Result<Line> {
     line.clear();
     let mut length = 0_u64;
-    let mut held = true;
+    let mut fits = true;
     loop {
         let available = input.fill_buf()?;
         if available.is_empty() && length == 0 {
@@ -174,8 +171,8 @@ fn read_line(input: &mut dyn BufRead, line: &mut Vec<u8>, hold: u64) -> io::Resu
         let newline = memchr::memchr(b'\n', available);
         let part = &available[..newline.unwrap_or(available.len())];
         length += part.len() as u64;
-        held &= length <= hold;
-        if held {
+        fits &= length <= hold;
+        if fits {
             line.extend_from_slice(part);
         } else if line.capacity() > 0 {
             // Given back at once: a line this long is rare.
@@ -184,136 +181,12 @@ fn read_line(input: &mut dyn BufRead, line: &mut Vec<u8>, hold: u64) -> io::Resu
         let consumed = part.len() + usize::from(newline.is_some());
         input.consume(consumed);
         if newline.is_some() || consumed == 0 {
-            return Ok(if held {
+            return Ok(if fits {
                 Line::Held
             } else {
                 Line::Passed(length)
             });
         }
-    }
-}
-
-/// The fields of a row.
-#[derive(Default)]
-struct Row {
-    content: String,
-    repository: Option<String>,
-    path: Option<String>,
-    revision: Option<String>,
-    licence: Option<String>,
-}
-
-fn parse(line: &[u8], fields: &JsonlFields) -> Result<Row, String> {
-    let mut json = serde_json::Deserializer::from_slice(line);
-    // The line's number is told already; serde_json would say `line 1`.
-    let said = |error: serde_json::Error| {
-        let text = error.to_string();
-        let cut = text.rfind(" at line 1 column ").unwrap_or(text.len());
-        format!("{} (column {})", &text[..cut], error.column())
-    };
-    let row = json.deserialize_map(RowVisitor(fields)).map_err(said)?;
-    json.end().map_err(said)?;
-    row
-}
-
-/// Takes the wanted fields out of an object and passes over the others without building them.
-struct RowVisitor<'a>(&'a JsonlFields);
-
-impl<'de> Visitor<'de> for RowVisitor<'_> {
-    type Value = Result<Row, String>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-        let fields = self.0;
-        let mut row = Row::default();
-        let mut content = None;
-        while let Some(key) = map.next_key::<String>()? {
-            let filled = |value: Option<Vec<String>>| {
-                let joined = value.map(|parts| printable(&parts.join(" AND ")));
-                joined.filter(|value| !value.trim().is_empty())
-            };
-            if key == fields.content {
-                content = Some(map.next_value()?);
-            } else if key == fields.repository {
-                row.repository = filled(map.next_value_seed(Texts)?);
-            } else if key == fields.path {
-                row.path = map.next_value_seed(Texts)?.map(|parts| parts.concat());
-            } else if key == fields.revision {
-                row.revision = filled(map.next_value_seed(Texts)?);
-            } else if key == fields.licence {
-                row.licence = filled(map.next_value_seed(Texts)?);
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        match content {
-            Some(content) => row.content = content,
-            None => return Ok(Err(format!("the row has no field `{}`", fields.content))),
-        }
-        Ok(Ok(row))
-    }
-}
-
-/// A string, a list of strings, or something else, which counts as nothing.
-struct Texts;
-
-impl<'de> DeserializeSeed<'de> for Texts {
-    type Value = Option<Vec<String>>;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, value: D) -> Result<Self::Value, D::Error> {
-        value.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Texts {
-    type Value = Option<Vec<String>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text or a list of texts")
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Some(vec![text.to_owned()]))
-    }
-
-    fn visit_string<E>(self, text: String) -> Result<Self::Value, E> {
-        Ok(Some(vec![text]))
-    }
-
-    fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<Self::Value, S::Error> {
-        let mut texts = Vec::new();
-        while let Some(part) = list.next_element_seed(Texts)? {
-            texts.extend(part.unwrap_or_default());
-        }
-        Ok(Some(texts).filter(|texts| !texts.is_empty()))
-    }
-
-    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(None)
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-        Ok(Some(vec![number.to_string()]))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-        Ok(Some(vec![number.to_string()]))
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
-        Ok(Some(vec![number.to_string()]))
     }
 }
 

@@ -140,9 +140,13 @@ pub(super) fn refused(entry: u64, path: String, fault: Fault, message: String) -
 
 /// The last entry of a stream that ends in `error` after `position` entries.
 pub(super) fn broken(position: u64, shard: &str, error: &io::Error) -> Entry {
-    let message =
-        format!("after {position} entries: {error}; what follows is lost, fetch it again");
-    refused(position, shard.to_owned(), fault_of(error), message)
+    let fault = fault_of(error);
+    let advice = match fault {
+        Fault::Bomb => "what follows is not read",
+        _ => "what follows is lost, fetch it again",
+    };
+    let message = format!("after {position} entries: {error}; {advice}");
+    refused(position, shard.to_owned(), fault, message)
 }
 
 #[cfg(test)]

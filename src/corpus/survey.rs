@@ -8,7 +8,7 @@ use super::licence::{self, is_licence_file};
 use super::metadata::{self, Metadata};
 use super::select::{MemberKind, safe_path};
 use super::stream::{self, BombGuard};
-use super::tarball::Walker;
+use super::walker::Walker;
 use super::{Format, Provenance, Shard, Source, format, git, zipped};
 
 /// What is known of a shard before its files are read.
@@ -45,7 +45,7 @@ impl Shard {
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if entry.file_type()?.is_file() && findings.wants(&name) {
+            if entry.file_type()?.is_file() && wants(&name) {
                 findings.offer(&name, &head(File::open(entry.path())?)?);
             }
         }
@@ -185,11 +185,7 @@ impl Findings {
             return false;
         };
         self.top.see(&path, kind);
-        kind == MemberKind::File && self.wants(&path)
-    }
-
-    fn wants(&self, path: &str) -> bool {
-        is_metadata(path) || is_licence(path)
+        kind == MemberKind::File && wants(&path)
     }
 
     fn offer(&mut self, name: &str, text: &str) {
@@ -217,6 +213,11 @@ impl Findings {
     }
 }
 
+/// Whether the text of the member at `path` tells something.
+fn wants(path: &str) -> bool {
+    is_metadata(path) || is_licence(path)
+}
+
 /// `PKG-INFO` at the top of an sdist, `METADATA` in the `.dist-info` of a wheel.
 fn is_metadata(path: &str) -> bool {
     match path.split_once('/') {
@@ -234,10 +235,8 @@ fn is_licence(path: &str) -> bool {
     } else {
         1 + folder.matches('/').count()
     };
-    let collected = folder
-        .rsplit('/')
-        .next()
-        .is_some_and(|last| last.eq_ignore_ascii_case("licenses"));
+    // A folder of licences elsewhere holds those of parts, or of several choices.
+    let collected = folder.ends_with(".dist-info/licenses");
     depth <= 1 && is_licence_file(name) || depth <= 2 && collected
 }
 
