@@ -50,7 +50,7 @@ pub enum Fault {
     BrokenLine,
     /// A notebook that is not valid JSON or has no code.
     BrokenNotebook,
-    /// A file or folder that could not be opened.
+    /// A file or folder that could not be opened, or that is none: a device, a pipe, an encrypted member.
     Unreadable,
     /// The archive or compressed stream ends early or is damaged; what follows is lost.
     Corrupt,

@@ -24,6 +24,7 @@ mod licence;
 mod metadata;
 mod notebook;
 mod reader;
+mod row;
 mod select;
 mod shard;
 mod signals;
@@ -32,6 +33,7 @@ mod stream;
 mod survey;
 mod tarball;
 mod text;
+mod walker;
 mod zipped;
 
 pub use document::{Document, Entry, Fault, Provenance, Rejected};
