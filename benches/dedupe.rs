@@ -367,10 +367,7 @@ impl<'a> Judge<'a> {
         }
         let squares: f64 = errors.iter().map(|error| error * error).sum();
         let bias = errors.iter().sum::<f64>() / errors.len().max(1) as f64;
-        writeln!(
-            out,
-            "precision   {any} against the cluster, {kept_one} against the kept one, near ones alone {near}"
-        )?;
+        writeln!(out, "precision   {any} against the cluster, {kept_one} against the kept one, near ones alone {near}")?;
         writeln!(
             out,
             "estimate    bias {bias:+.4}, root mean square error {:.4}",

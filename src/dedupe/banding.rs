@@ -67,8 +67,10 @@ mod tests {
 
     #[test]
     fn a_higher_threshold_needs_fewer_or_longer_bands() {
-        let costs: Vec<_> =
-            [0.5, 0.6, 0.7, 0.8, 0.9, 1.0].map(|threshold| Banding::choose(256, threshold)).into_iter().collect();
+        let costs: Vec<_> = [0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
+            .map(|threshold| Banding::choose(256, threshold))
+            .into_iter()
+            .collect();
         assert!(costs.is_sorted_by(|a, b| a.rows < b.rows || a.bands >= b.bands), "{costs:?}");
     }
 }

@@ -52,13 +52,13 @@ impl Index {
         settings.validate()?;
         let banding = settings.banding();
         let estimate = Estimate::new(settings);
-        let (bands, width) = if settings.exact_only { (0, 0) } else { (banding.bands, width(settings.permutations)) };
+        let (bands, width) =
+            if settings.exact_only { (0, 0) } else { (banding.bands, width(settings.permutations)) };
         Ok(Self {
             settings: settings.clone(),
             banding,
             estimate,
-            accepted: settings.threshold
-                - std::env::var("MARGIN").map_or(0.0, |m| m.parse::<f64>().unwrap()) * estimate.deviation(),
+            accepted: settings.threshold - std::env::var("MARGIN").map_or(0.0, |m| m.parse::<f64>().unwrap()) * estimate.deviation(),
             records: Records::new(width),
             exact: Slots::with_capacity(FIRST),
             // Sizes spread over one step of growth, so that the bands never grow all at once.
@@ -172,8 +172,10 @@ impl Index {
             for (band, slots) in self.bands.iter_mut().enumerate() {
                 if !slots.has_room(number) {
                     let sketches = self.records.sketches();
-                    slots
-                        .grow(sketches.map(|(number, packed)| (band_hash(self.banding, band, packed), number)), number);
+                    slots.grow(
+                        sketches.map(|(number, packed)| (band_hash(self.banding, band, packed), number)),
+                        number,
+                    );
                 }
                 slots.insert(band_hash(self.banding, band, packed), number);
             }
