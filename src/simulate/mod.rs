@@ -8,11 +8,14 @@
 //! answer itself follow from the same, faults of the way also from how often the request was seen; a limit is never
 //! exceeded in any window of 60 seconds.
 
+mod compose;
 mod dice;
+mod dress;
 mod edit;
 mod mention;
 mod mutate;
 mod settings;
 mod survey;
+mod wording;
 
 pub use settings::{Fault, FaultKind, Settings, SettingsError};
