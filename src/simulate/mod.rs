@@ -1,1 +1,21 @@
-//! simulate
+//! A simulator of OpenAI-compatible chat models: for the offline demo, for load tests and for fault tests.
+//!
+//! It is no model and is never presented as one. It indexes a corpus; asked to describe code, it writes an instruction
+//! from the code's signature, docstring and body; asked to write code from that instruction, it finds the code again
+//! and returns it nearly intact (strong) or with realistic bugs made on the syntax tree (weak).
+//!
+//! Invariants: an answer follows from the settings' seed and the request alone, whatever came before; faults of the
+//! answer itself follow from the same, faults of the way also from how often the request was seen; a limit is never
+//! exceeded in any window of 60 seconds.
+
+mod compose;
+mod dice;
+mod dress;
+mod edit;
+mod mention;
+mod mutate;
+mod settings;
+mod survey;
+mod wording;
+
+pub use settings::{Fault, FaultKind, Settings, SettingsError};
