@@ -1,0 +1,295 @@
+//! The gate in front of an endpoint: concurrency, requests and tokens per minute, and pauses that the server asked for.
+//!
+//! Calls pass one after the other, in the order they came: the one at the head waits for all limits, and the last step,
+//! taken in one go with the decision that it may leave, is the permit to send. So the times of permits are the times of
+//! sending, and the bounds of [`super::pace`] and [`super::tokens`] hold for what leaves the program. Waiting is done with
+//! tokio's timers, since `governor`'s own cannot be stopped in tests.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::time::{Instant, sleep};
+
+use super::EndpointSettings;
+use super::pace::Pace;
+use super::tokens::{Reservation, TokenBudget};
+
+/// The gate of one endpoint, shared by all its calls.
+#[derive(Debug)]
+pub(super) struct Gate {
+    slots: Semaphore,
+    /// Held by the call at the head while it waits.
+    head: tokio::sync::Mutex<()>,
+    requests: Option<Pace>,
+    tokens: Option<Mutex<TokenBudget>>,
+    /// Wakes the head after a settlement, which may have made room.
+    settled: Notify,
+    paused_until: Mutex<Option<Instant>>,
+}
+
+/// The right to send one request now. Holds a slot of the concurrency until it is dropped.
+#[derive(Debug)]
+pub(super) struct Pass<'g> {
+    gate: &'g Gate,
+    reservation: Option<Reservation>,
+    _slot: SemaphorePermit<'g>,
+}
+
+impl Gate {
+    pub(super) fn new(settings: &EndpointSettings) -> Self {
+        Self {
+            slots: Semaphore::new(settings.concurrency as usize),
+            head: tokio::sync::Mutex::new(()),
+            requests: settings.requests_per_minute.map(Pace::exact),
+            tokens: settings.tokens_per_minute.map(|allowance| Mutex::new(TokenBudget::new(allowance))),
+            settled: Notify::new(),
+            paused_until: Mutex::new(None),
+        }
+    }
+
+    /// Waits until a request of so many estimated tokens may be sent. Dropping the future gives up the place in the queue.
+    pub(super) async fn enter(&self, tokens: u32) -> Pass<'_> {
+        let slot = self.slots.acquire().await.expect("never closed");
+        let limited = self.requests.is_some() || self.tokens.is_some();
+        let _head = if limited { Some(self.head.lock().await) } else { None };
+        loop {
+            let settled = self.settled.notified();
+            match self.try_enter(tokens) {
+                Ok(reservation) => return Pass { gate: self, reservation, _slot: slot },
+                Err(wait) => tokio::select! {
+                    () = sleep(wait) => {}
+                    () = settled => {}
+                },
+            }
+        }
+    }
+
+    /// Takes every permit at this instant, or says how long to wait. The permit for the request is taken last, when nothing
+    /// else can hold the call back any more.
+    fn try_enter(&self, estimate: u32) -> Result<Option<Reservation>, Duration> {
+        let now = Instant::now();
+        if let Some(until) = *lock(&self.paused_until)
+            && until > now
+        {
+            return Err(until - now);
+        }
+        let mut tokens = self.tokens.as_ref().map(lock);
+        if let Some(tokens) = &mut tokens {
+            tokens.ready(estimate, now)?;
+        }
+        if let Some(requests) = &self.requests {
+            requests.take(1)?;
+        }
+        Ok(tokens.map(|mut tokens| tokens.send(estimate, now)))
+    }
+
+    /// Lets nothing leave before `wait` has passed.
+    pub(super) fn pause(&self, wait: Duration) {
+        let until = Instant::now() + wait;
+        let mut paused = lock(&self.paused_until);
+        *paused = Some(paused.map_or(until, |before| before.max(until)));
+    }
+}
+
+impl Pass<'_> {
+    /// Puts the tokens that the call really used in place of its estimate. Without this the estimate stands, as it must for a
+    /// call of which it is not known what the server counted.
+    pub(super) fn settle(&self, used: u32) {
+        if let (Some(tokens), Some(reservation)) = (&self.gate.tokens, &self.reservation) {
+            lock(tokens).settle(reservation, used);
+            self.gate.settled.notify_one();
+        }
+    }
+}
+
+/// Locks past a panic elsewhere: the numbers inside are whole after every statement.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    fn gate(requests: Option<u32>, tokens: Option<u32>) -> Arc<Gate> {
+        let settings = EndpointSettings {
+            requests_per_minute: requests,
+            tokens_per_minute: tokens,
+            concurrency: 1000,
+            ..EndpointSettings::new("http://h", "m")
+        };
+        Arc::new(Gate::new(&settings))
+    }
+
+    /// The most that any half-open window of a minute holds.
+    fn fullest_minute(sent: &[(Instant, u32)]) -> u64 {
+        let (mut end, mut held, mut most) = (0, 0, 0);
+        for (start, (from, tokens)) in sent.iter().enumerate() {
+            while end < sent.len() && sent[end].0 - *from < MINUTE {
+                held += u64::from(sent[end].1);
+                end += 1;
+            }
+            most = most.max(held);
+            held -= u64::from(*tokens);
+            debug_assert!(end > start);
+        }
+        most
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_minute_holds_more_requests_than_allowed_and_99_percent_are_used() {
+        for allowed in [1, 7, 60, 199, 200, 399, 600, 6000, 60_000] {
+            let gate = gate(Some(allowed), None);
+            let begin = Instant::now();
+            let mut sent = Vec::new();
+            loop {
+                drop(gate.enter(0).await);
+                if begin.elapsed() >= 10 * MINUTE {
+                    break;
+                }
+                sent.push((Instant::now(), 1));
+            }
+            assert!(fullest_minute(&sent) <= u64::from(allowed), "{allowed}: {}", fullest_minute(&sent));
+            assert!(sent.len() as u64 * 100 >= u64::from(allowed) * 10 * 99, "{allowed}: {}", sent.len());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_bound_on_requests_holds_when_load_comes_and_goes() {
+        let gate = gate(Some(600), None);
+        let mut sent = Vec::new();
+        for pause in [0, 90, 3, 45, 61, 0, 7] {
+            sleep(Duration::from_secs(pause)).await;
+            let begin = Instant::now();
+            while begin.elapsed() < Duration::from_secs(70) {
+                drop(gate.enter(0).await);
+                sent.push((Instant::now(), 1));
+            }
+        }
+        assert!(fullest_minute(&sent) <= 600, "{}", fullest_minute(&sent));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_minute_holds_more_tokens_than_allowed_and_99_percent_are_used() {
+        for (allowed, estimate, used) in [(10_000, 20, 20), (1_000_000, 1500, 1500), (1_000_000, 3000, 1000)] {
+            let gate = gate(None, Some(allowed));
+            let begin = Instant::now();
+            let mut sent = Vec::new();
+            while begin.elapsed() < 10 * MINUTE {
+                let pass = gate.enter(estimate).await;
+                sent.push((Instant::now(), used));
+                pass.settle(used);
+            }
+            assert!(fullest_minute(&sent) <= u64::from(allowed), "{allowed}: {}", fullest_minute(&sent));
+            let total: u64 = sent.iter().map(|(_, tokens)| u64::from(*tokens)).sum();
+            assert!(total * 100 >= u64::from(allowed) * 10 * 99, "{allowed} {estimate}: {total}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tokens_given_back_late_by_calls_in_flight_break_no_minute() {
+        let gate = gate(None, Some(100_000));
+        let sent = Arc::new(Mutex::new(Vec::new()));
+        let mut calls = tokio::task::JoinSet::new();
+        for caller in 0..40_u32 {
+            let (gate, sent) = (Arc::clone(&gate), Arc::clone(&sent));
+            calls.spawn(async move {
+                let begin = Instant::now();
+                while begin.elapsed() < 10 * MINUTE {
+                    let used = 200 + 40 * caller;
+                    let pass = gate.enter(2000).await;
+                    lock(&sent).push((Instant::now(), used));
+                    sleep(Duration::from_millis(u64::from(500 + 700 * caller))).await;
+                    pass.settle(used);
+                }
+            });
+        }
+        calls.join_all().await;
+        let sent = lock(&sent);
+        assert!(fullest_minute(&sent) <= 100_000, "{}", fullest_minute(&sent));
+        assert!(sent.len() > 400, "{}", sent.len());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tokens_used_beyond_the_estimate_are_waited_for_by_later_calls() {
+        let gate = gate(None, Some(60_000));
+        gate.enter(100).await.settle(60_100);
+        let begin = Instant::now();
+        drop(gate.enter(100).await);
+        assert!(begin.elapsed() >= MINUTE, "{:?}", begin.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tokens_leave_evenly_and_not_in_one_burst() {
+        let gate = gate(None, Some(60_000));
+        let begin = Instant::now();
+        let mut sent = 0;
+        while begin.elapsed() < Duration::from_secs(10) {
+            drop(gate.enter(100).await);
+            sent += 100;
+        }
+        assert!((10_000..=16_200).contains(&sent), "{sent}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_estimate_above_the_whole_allowance_is_clamped() {
+        let gate = gate(None, Some(1000));
+        drop(gate.enter(5000).await);
+        let begin = Instant::now();
+        drop(gate.enter(5000).await);
+        assert!(begin.elapsed() >= MINUTE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn both_limits_hold_together() {
+        let gate = gate(Some(60), Some(6000));
+        let begin = Instant::now();
+        let mut sent = Vec::new();
+        while begin.elapsed() < 5 * MINUTE {
+            let tokens = if sent.len() % 100 < 50 { 10 } else { 500 };
+            gate.enter(tokens).await.settle(tokens);
+            sent.push((Instant::now(), tokens));
+        }
+        assert!(fullest_minute(&sent) <= 6000);
+        let requests: Vec<_> = sent.iter().map(|(at, _)| (*at, 1)).collect();
+        assert!(fullest_minute(&requests) <= 60);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_holds_back_every_call_and_the_longest_one_counts() {
+        let gate = gate(None, None);
+        gate.pause(Duration::from_secs(20));
+        gate.pause(Duration::from_secs(5));
+        let begin = Instant::now();
+        let both = tokio::join!(gate.enter(0), gate.enter(0));
+        assert!(begin.elapsed() >= Duration::from_secs(20));
+        drop(both);
+        drop(gate.enter(0).await);
+        assert!(begin.elapsed() < Duration::from_secs(21));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_waiting_call_that_is_dropped_lets_the_next_one_in() {
+        let gate = gate(Some(1), None);
+        drop(gate.enter(0).await);
+        let begin = Instant::now();
+        assert!(tokio::time::timeout(Duration::from_secs(5), gate.enter(0)).await.is_err());
+        drop(gate.enter(0).await);
+        assert!(begin.elapsed() < Duration::from_secs(61));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_calls_are_in_flight_than_allowed() {
+        let settings = EndpointSettings { concurrency: 2, ..EndpointSettings::new("http://h", "m") };
+        let gate = Gate::new(&settings);
+        let held = (gate.enter(0).await, gate.enter(0).await);
+        assert!(tokio::time::timeout(Duration::from_secs(5), gate.enter(0)).await.is_err());
+        drop(held);
+        drop(gate.enter(0).await);
+    }
+}

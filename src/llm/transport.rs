@@ -1,0 +1,161 @@
+//! One HTTP exchange with an endpoint.
+
+use std::error::Error;
+use std::sync::Once;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{RequestBuilder, Response, StatusCode, Url};
+
+use super::key::ApiKey;
+use super::response::scrub;
+use super::{EndpointSettings, Failure, FailureClass, SettingsError};
+
+/// Bytes of a response that are read at most: a hundred times the longest answers, and small enough for every slot at once.
+const MAX_BODY: usize = 8 << 20;
+
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// How long an idle connection is kept: a second less than uvicorn, which serves vLLM, keeps its end, so that requests do not
+/// meet a connection that is just being closed.
+const IDLE: Duration = Duration::from_secs(4);
+
+/// A whole response.
+pub(super) struct Exchange {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+/// The connections to one endpoint.
+#[derive(Debug)]
+pub(super) struct Transport {
+    http: reqwest::Client,
+    base: Url,
+    chat: Url,
+    models: Url,
+    key: Option<ApiKey>,
+    timeout: Duration,
+}
+
+impl Transport {
+    pub(super) fn new(settings: &EndpointSettings, base: Url, key: Option<ApiKey>) -> Result<Self, SettingsError> {
+        install_crypto();
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(value) = key.as_ref().and_then(ApiKey::authorization) {
+            headers.insert(AUTHORIZATION, value);
+        }
+        // HTTP/1.1: a connection of its own for each call in flight, so none waits behind another's stream, and a request
+        // leaves when its permit is taken. Redirects would carry the key elsewhere; retries are ours.
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("codepmp/", env!("CARGO_PKG_VERSION")))
+            .default_headers(headers)
+            .http1_only()
+            .tcp_nodelay(true)
+            .tcp_keepalive(Duration::from_secs(30))
+            .connect_timeout(CONNECT)
+            .pool_max_idle_per_host(settings.concurrency as usize)
+            .pool_idle_timeout(IDLE)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never());
+        if base.scheme() == "http" {
+            // A machine without certificates can still talk to a server without TLS.
+            builder = builder.tls_certs_only([]);
+        }
+        if is_loopback(&base) {
+            builder = builder.no_proxy();
+        }
+        let http = builder.build().map_err(|error| {
+            SettingsError::new("base_url", format!("cannot be reached from this machine: {}", causes(&error)))
+        })?;
+        let below = |path: &str| {
+            let mut url = base.clone();
+            url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+            url
+        };
+        let (chat, models) = (below("/chat/completions"), below("/models"));
+        Ok(Self { http, base, chat, models, key, timeout: Duration::from_secs(settings.timeout_seconds) })
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+
+    pub(super) fn key(&self) -> Option<&ApiKey> {
+        self.key.as_ref()
+    }
+
+    /// Posts a chat-completions request.
+    pub(super) async fn chat(&self, body: Vec<u8>) -> Result<Exchange, Failure> {
+        self.exchange(self.http.post(self.chat.clone()).body(body)).await
+    }
+
+    /// Asks for the list of models.
+    pub(super) async fn models(&self) -> Result<Exchange, Failure> {
+        self.exchange(self.http.get(self.models.clone())).await
+    }
+
+    async fn exchange(&self, request: RequestBuilder) -> Result<Exchange, Failure> {
+        let whole = async {
+            let response = request.send().await.map_err(|error| self.broken(error))?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            Ok(Exchange { status, headers, body: self.read(response).await? })
+        };
+        tokio::time::timeout(self.timeout, whole).await.unwrap_or_else(|_| {
+            let message = format!("{}: no answer within {:?}", self.base, self.timeout);
+            Err(Failure::new(FailureClass::TimedOut, message))
+        })
+    }
+
+    async fn read(&self, mut response: Response) -> Result<Vec<u8>, Failure> {
+        let status = response.status().as_u16();
+        let expected = response.content_length().unwrap_or(0);
+        let mut body = Vec::with_capacity(expected.min(64 << 10) as usize);
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.broken(error).with_status(status))? {
+            if body.len() + chunk.len() > MAX_BODY {
+                let message = format!("{}: a response of more than {MAX_BODY} bytes", self.base);
+                return Err(Failure::new(FailureClass::Malformed, message).with_status(status));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    /// The failure that a broken exchange means.
+    fn broken(&self, error: reqwest::Error) -> Failure {
+        let class = if error.is_timeout() && !error.is_connect() {
+            FailureClass::TimedOut
+        } else if error.is_builder() {
+            FailureClass::BadRequest
+        } else {
+            FailureClass::Connection
+        };
+        let message = format!("{}: {}", self.base, causes(&error.without_url()));
+        Failure::new(class, scrub(&message, self.key()))
+    }
+}
+
+/// An error with its causes.
+fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Sets the process's TLS implementation, unless somebody else did.
+fn install_crypto() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
