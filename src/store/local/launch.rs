@@ -120,6 +120,8 @@ fn start_on(
     let conf = location.data().join(settings::FILE);
     let socket = location.socket();
     if let Some(dir) = &socket {
+        // A killed server leaves its socket's lock file, which names a process that may be a zombie by now.
+        let _ = fs::remove_dir_all(dir);
         owner
             .create_dir(dir)
             .map_err(ClusterError::io("create", dir))?;
