@@ -1,3 +1,8 @@
 //! store
 
 pub mod local;
+pub mod migrate;
+pub mod pool;
+mod reconnect;
+#[doc(hidden)]
+pub mod testing;
