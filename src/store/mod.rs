@@ -10,14 +10,8 @@ mod copy;
 mod error;
 pub mod export;
 pub mod local;
-pub mod lock;
-pub mod pairs;
+pub mod migrate;
 pub mod pool;
-pub mod progress;
-pub mod query;
-pub mod runs;
-pub mod stages;
-pub mod tasks;
-
-pub use connect::Store;
-pub use error::{StoreError, StoreResult};
+mod reconnect;
+#[doc(hidden)]
+pub mod testing;

@@ -103,7 +103,11 @@ fn start_on(port: u16, location: &Location, binaries: &Binaries, durability: Dur
     let conf = location.data().join(settings::FILE);
     let socket = location.socket();
     if let Some(dir) = &socket {
-        owner.create_dir(dir).map_err(ClusterError::io("create", dir))?;
+        // A killed server leaves its socket's lock file, which names a process that may be a zombie by now.
+        let _ = fs::remove_dir_all(dir);
+        owner
+            .create_dir(dir)
+            .map_err(ClusterError::io("create", dir))?;
     }
     owner.write(&conf, &settings::text(port, socket.as_deref(), durability, false))?;
     if knows_lz4(location, binaries) {
