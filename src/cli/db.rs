@@ -8,13 +8,13 @@ use tokio::task::spawn_blocking;
 
 use super::Exit;
 use super::args::DbCommand;
-use crate::store::Store;
+use crate::store::{Store, external_url};
 use crate::store::local::{Cluster, Durability};
 
 /// `codepmp db`
 pub async fn db(command: DbCommand, data_dir: &Path) -> anyhow::Result<Exit> {
     let folder: PathBuf = data_dir.to_owned();
-    let external = std::env::var(crate::env::DATABASE_URL).ok().filter(|url| !url.is_empty());
+    let external = external_url();
     match (command, external) {
         (DbCommand::Migrate, _) => {
             Store::open(data_dir).await?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Exit;
-use crate::store::Store;
+use crate::store::{Store, external_url};
 use crate::store::local::{Binaries, Cluster};
 
 /// `codepmp doctor`
@@ -20,7 +20,7 @@ pub async fn doctor(data_dir: &Path) -> anyhow::Result<Exit> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     tell("cores", Ok(cores.to_string()));
     tell("data folder", Ok(std::path::absolute(data_dir)?.display().to_string()));
-    if std::env::var_os(crate::env::DATABASE_URL).is_some_and(|url| !url.is_empty()) {
+    if external_url().is_some() {
         tell("database", Ok(format!("the server that {} names", crate::env::DATABASE_URL)));
     } else {
         let binaries = Binaries::find(None);

@@ -10,8 +10,18 @@ mod copy;
 mod error;
 pub mod export;
 pub mod local;
+pub mod lock;
 pub mod migrate;
+pub mod pairs;
 pub mod pool;
+pub mod progress;
+pub mod query;
 mod reconnect;
+pub mod runs;
+pub mod stages;
+pub mod tasks;
 #[doc(hidden)]
 pub mod testing;
+
+pub use connect::{Store, external_url};
+pub use error::{StoreError, StoreResult};
