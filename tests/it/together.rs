@@ -23,7 +23,7 @@ async fn two_runs_at_once_finish_a_pipeline_together_and_do_each_row_once() {
     assert_eq!(site.number("select count(*) from completions").await, snippets * 4);
     assert_eq!(site.number("select count(*) from pairs").await, snippets * 2);
     let twice = "select count(*) from (select from llm_calls where class = 'ok'
-                 group by stage_id, input_id, sample having count(*) > 1)";
+                 group by stage_id, input_id, sample having count(*) > 1) repeated";
     assert_eq!(site.number(twice).await, 0);
     // Two functions may be equal, so a request may serve several rows, but none is answered twice.
     for (reference, asked) in server.asked() {
