@@ -36,7 +36,8 @@ impl Store {
             sqlx::query_scalar(
                 "with made as (
                     insert into stages (fingerprint, kind, name, settings, inputs, model, prompt_fingerprint, sampling)
-                    values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (fingerprint) do nothing returning id)
+                    select $1, $2, $3, $4, $5, $6, $7, $8 where not exists (select from stages where fingerprint = $1)
+                    on conflict (fingerprint) do nothing returning id)
                  select id from made union all select id from stages where fingerprint = $1 limit 1",
             )
             .bind(&stage.fingerprint)
