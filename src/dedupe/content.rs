@@ -24,8 +24,9 @@ impl ContentHash {
 
     /// Bits that place the hash in a table: it is uniform already.
     pub(super) fn bits(self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+        self.0
+            .first_chunk()
+            .map_or(0, |half| u64::from_le_bytes(*half))
     }
 }
 

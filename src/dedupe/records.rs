@@ -4,8 +4,8 @@
 
 use super::content::ContentHash;
 
-/// Records in a block: small enough not to show in the memory of a small corpus.
-const BLOCK: usize = 256;
+/// Records in a block: few, so that the unused end does not show in the memory of a small corpus.
+const BLOCK: usize = 64;
 
 /// The kept documents, numbered from 0 in the order in which they were kept.
 #[derive(Clone, Debug)]
@@ -21,13 +21,17 @@ struct Block {
     ids: Box<[i64; BLOCK]>,
     hashes: Box<[ContentHash; BLOCK]>,
     sketches: Box<[u64]>,
-    /// Which records have a sketch.
-    sketched: [u64; BLOCK / 64],
+    /// Which records have a sketch, one bit each.
+    sketched: u64,
 }
 
 impl Records {
     pub fn new(width: usize) -> Self {
-        Self { width, blocks: Vec::new(), length: 0 }
+        Self {
+            width,
+            blocks: Vec::new(),
+            length: 0,
+        }
     }
 
     pub fn len(&self) -> u32 {
@@ -35,7 +39,8 @@ impl Records {
     }
 
     pub fn memory_bytes(&self) -> usize {
-        let block = size_of::<[i64; BLOCK]>() + size_of::<[ContentHash; BLOCK]>() + self.width * BLOCK * 8;
+        let block =
+            size_of::<[i64; BLOCK]>() + size_of::<[ContentHash; BLOCK]>() + self.width * BLOCK * 8;
         self.blocks.len() * block + self.blocks.capacity() * size_of::<Block>()
     }
 
@@ -47,7 +52,7 @@ impl Records {
                 ids: Box::new([0; BLOCK]),
                 hashes: Box::new([ContentHash::from_bytes([0; 16]); BLOCK]),
                 sketches: vec![0; self.width * BLOCK].into(),
-                sketched: [0; BLOCK / 64],
+                sketched: 0,
             });
         }
         let block = &mut self.blocks[self.length / BLOCK];
@@ -55,7 +60,7 @@ impl Records {
         block.hashes[at] = hash;
         if let Some(sketch) = sketch {
             block.sketches[at * self.width..][..self.width].copy_from_slice(sketch);
-            block.sketched[at / 64] |= 1 << (at % 64);
+            block.sketched |= 1 << at;
         }
         self.length += 1;
     }
@@ -82,14 +87,17 @@ impl Records {
         (0..self.len())
             .filter(|&number| {
                 let (block, at) = self.find(number);
-                block.sketched[at / 64] >> (at % 64) & 1 == 1
+                block.sketched >> at & 1 == 1
             })
             .map(|number| (number, self.sketch(number)))
     }
 
     #[inline]
     fn find(&self, number: u32) -> (&Block, usize) {
-        (&self.blocks[number as usize / BLOCK], number as usize % BLOCK)
+        (
+            &self.blocks[number as usize / BLOCK],
+            number as usize % BLOCK,
+        )
     }
 }
 
@@ -103,13 +111,22 @@ mod tests {
         for number in 0..700_u64 {
             let sketch = [number, number * 2, number * 3];
             let hash = ContentHash::of(&number.to_string());
-            records.push(-(number as i64), hash, (number % 5 != 0).then_some(&sketch[..]));
+            records.push(
+                -(number as i64),
+                hash,
+                (number % 5 != 0).then_some(&sketch[..]),
+            );
         }
         assert_eq!(records.len(), 700);
         assert_eq!(records.id(699), -699);
-        assert_eq!(records.hash(256), ContentHash::of("256"));
+        assert_eq!(records.hash(64), ContentHash::of("64"));
         assert_eq!(records.sketch(511), [511, 1022, 1533]);
         let sketched: Vec<u32> = records.sketches().map(|(number, _)| number).collect();
-        assert_eq!(sketched, (0..700).filter(|number| number % 5 != 0).collect::<Vec<_>>());
+        assert_eq!(
+            sketched,
+            (0..700)
+                .filter(|number| number % 5 != 0)
+                .collect::<Vec<_>>()
+        );
     }
 }
