@@ -37,11 +37,7 @@ impl Corpus {
         let mut sources = Vec::new();
         for (nth, &source) in chosen[..2 * tenth].iter().enumerate() {
             let edited = nth >= tenth;
-            let copy = if edited {
-                edit(&texts[source], &mut random)
-            } else {
-                texts[source].clone()
-            };
+            let copy = if edited { edit(&texts[source], &mut random) } else { texts[source].clone() };
             texts.push(copy);
             sources.push((source, edited));
         }
@@ -58,10 +54,7 @@ impl Corpus {
             Planted { pair, edited }
         });
         let planted = planted.collect();
-        let texts = order
-            .iter()
-            .map(|&old| std::mem::take(&mut texts[old]))
-            .collect();
+        let texts = order.iter().map(|&old| std::mem::take(&mut texts[old])).collect();
         Self { texts, planted }
     }
 
@@ -70,11 +63,7 @@ impl Corpus {
     }
 
     pub fn describe(&self, out: &mut impl Write) -> std::io::Result<()> {
-        let exact = self
-            .planted
-            .iter()
-            .filter(|planted| !planted.edited)
-            .count();
+        let exact = self.planted.iter().filter(|planted| !planted.edited).count();
         writeln!(
             out,
             "corpus      {} documents, {:.1} MB, {exact} exact copies, {} edited copies",
@@ -91,16 +80,8 @@ fn edit(text: &str, random: &mut Random) -> String {
     for word in split_words(text).filter(|word| renamable(word)) {
         *uses.entry(word).or_default() += 1;
     }
-    let fit: Vec<&str> = uses
-        .iter()
-        .filter(|(_, uses)| (2..=12).contains(*uses))
-        .map(|(word, _)| *word)
-        .collect();
-    let fit = if fit.is_empty() {
-        uses.into_keys().collect()
-    } else {
-        fit
-    };
+    let fit: Vec<&str> = uses.iter().filter(|(_, uses)| (2..=12).contains(*uses)).map(|(word, _)| *word).collect();
+    let fit = if fit.is_empty() { uses.into_keys().collect() } else { fit };
     let mut renamed = text.to_owned();
     if !fit.is_empty() {
         let from = fit[random.below(fit.len())];
@@ -123,23 +104,20 @@ fn edit(text: &str, random: &mut Random) -> String {
 
 fn renamable(word: &str) -> bool {
     const KEYWORDS: [&str; 17] = [
-        "self", "assert", "async", "await", "break", "class", "continue", "elif", "else", "except",
-        "finally", "from", "global", "import", "lambda", "return", "while",
+        "self", "assert", "async", "await", "break", "class", "continue", "elif", "else", "except", "finally", "from",
+        "global", "import", "lambda", "return", "while",
     ];
     const MORE: [&str; 5] = ["nonlocal", "pass", "raise", "with", "yield"];
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
     word.len() >= 4
         && plain(word.as_bytes()[0])
-        && word
-            .bytes()
-            .all(|byte| plain(byte) || byte.is_ascii_digit())
+        && word.bytes().all(|byte| plain(byte) || byte.is_ascii_digit())
         && !KEYWORDS.contains(&word)
         && !MORE.contains(&word)
 }
 
 pub fn split_words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !(c.is_alphanumeric() || c == '_'))
-        .filter(|word| !word.is_empty())
+    text.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty())
 }
 
 /// SplitMix64: small, and the same in every version.
@@ -162,9 +140,8 @@ impl Random {
 
 /// The distinct Python files of 200 bytes to 1 MB in the archives of a folder, in order of their names.
 pub fn read_folder(folder: &Path) -> Result<Vec<String>, Box<dyn Error>> {
-    let mut archives: Vec<PathBuf> = std::fs::read_dir(folder)?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<_, _>>()?;
+    let mut archives: Vec<PathBuf> =
+        std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
     archives.sort();
     let mut files: Vec<(String, Vec<u8>)> = Vec::new();
     for archive in archives {
@@ -180,33 +157,18 @@ pub fn read_folder(folder: &Path) -> Result<Vec<String>, Box<dyn Error>> {
             let file = flate2::read::GzDecoder::new(std::fs::File::open(&archive)?);
             for entry in tar::Archive::new(file).entries()? {
                 let mut entry = entry?;
-                take(
-                    entry.path()?.to_string_lossy().into_owned(),
-                    &mut entry,
-                    &mut files,
-                )?;
+                take(entry.path()?.to_string_lossy().into_owned(), &mut entry, &mut files)?;
             }
         }
         files[start..].sort();
     }
     let mut seen = HashSet::new();
-    let texts = files
-        .into_iter()
-        .filter_map(|(_, bytes)| String::from_utf8(bytes).ok());
-    Ok(texts
-        .filter(|text| (200..=1_000_000).contains(&text.len()) && seen.insert(text.clone()))
-        .collect())
+    let texts = files.into_iter().filter_map(|(_, bytes)| String::from_utf8(bytes).ok());
+    Ok(texts.filter(|text| (200..=1_000_000).contains(&text.len()) && seen.insert(text.clone())).collect())
 }
 
-fn take(
-    name: String,
-    entry: &mut impl Read,
-    files: &mut Vec<(String, Vec<u8>)>,
-) -> std::io::Result<()> {
-    if Path::new(&name)
-        .extension()
-        .is_some_and(|extension| extension == "py")
-    {
+fn take(name: String, entry: &mut impl Read, files: &mut Vec<(String, Vec<u8>)>) -> std::io::Result<()> {
+    if Path::new(&name).extension().is_some_and(|extension| extension == "py") {
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes)?;
         files.push((name, bytes));

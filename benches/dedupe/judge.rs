@@ -18,26 +18,16 @@ pub struct Judge<'a> {
 
 impl<'a> Judge<'a> {
     pub fn new(corpus: &'a Corpus, settings: &Settings) -> Self {
-        Self {
-            corpus,
-            ngram: settings.ngram,
-            threshold: settings.threshold,
-            sets: HashMap::new(),
-        }
+        Self { corpus, ngram: settings.ngram, threshold: settings.threshold, sets: HashMap::new() }
     }
 
     fn jaccard(&mut self, a: usize, b: usize) -> f64 {
         for at in [a, b] {
             let (text, ngram) = (&self.corpus.texts[at], self.ngram);
-            self.sets
-                .entry(at)
-                .or_insert_with(|| shingle_set(text, ngram));
+            self.sets.entry(at).or_insert_with(|| shingle_set(text, ngram));
         }
         let (a, b) = (&self.sets[&a], &self.sets[&b]);
-        let shared = a
-            .iter()
-            .filter(|shingle| b.binary_search(shingle).is_ok())
-            .count();
+        let shared = a.iter().filter(|shingle| b.binary_search(shingle).is_ok()).count();
         shared as f64 / (a.len() + b.len() - shared).max(1) as f64
     }
 
@@ -46,11 +36,7 @@ impl<'a> Judge<'a> {
             Verdict::Kept => at,
             Verdict::Exact { kept } | Verdict::Near { kept, .. } => kept as usize,
         };
-        for Planted {
-            pair: [first, second],
-            edited,
-        } in &self.corpus.planted
-        {
+        for Planted { pair: [first, second], edited } in &self.corpus.planted {
             let dropped = verdicts[*second] != Verdict::Kept;
             if *edited {
                 quality.pairs.push(Pair {
@@ -66,17 +52,11 @@ impl<'a> Judge<'a> {
         for at in 0..verdicts.len() {
             clusters.entry(cluster(at)).or_default().push(at);
         }
-        for (at, verdict) in verdicts
-            .iter()
-            .enumerate()
-            .filter(|(_, verdict)| **verdict != Verdict::Kept)
-        {
+        for (at, verdict) in verdicts.iter().enumerate().filter(|(_, verdict)| **verdict != Verdict::Kept) {
             let to_kept = self.jaccard(at, cluster(at));
             let others = &clusters[&cluster(at)];
             let right = to_kept >= self.threshold
-                || others
-                    .iter()
-                    .any(|&other| other != at && self.jaccard(at, other) >= self.threshold);
+                || others.iter().any(|&other| other != at && self.jaccard(at, other) >= self.threshold);
             quality.right.count(right);
             quality.right_by_kept.count(to_kept >= self.threshold);
             if let Verdict::Near { similarity, .. } = verdict {
@@ -114,35 +94,17 @@ impl Quality {
             let at = self.pairs.len() * percent / 100;
             format!("{percent}%: {:.3}", self.pairs[at].jaccard)
         });
-        writeln!(
-            out,
-            "exact J     of edited copies: {}",
-            quantiles.join(", ")
-        )?;
+        writeln!(out, "exact J     of edited copies: {}", quantiles.join(", "))?;
         writeln!(out, "recall      exact copies {}", self.exact)?;
-        for (from, to) in [
-            (0.6, 0.7),
-            (0.7, 0.72),
-            (0.72, 0.75),
-            (0.75, 0.8),
-            (0.8, 1.01),
-            (threshold, 1.01),
-        ] {
+        for (from, to) in [(0.6, 0.7), (0.7, 0.72), (0.72, 0.75), (0.75, 0.8), (0.8, 1.01), (threshold, 1.01)] {
             let (mut all, mut owed) = (Share::default(), Share::default());
-            for pair in self
-                .pairs
-                .iter()
-                .filter(|pair| (from..to).contains(&pair.jaccard))
-            {
+            for pair in self.pairs.iter().filter(|pair| (from..to).contains(&pair.jaccard)) {
                 all.count(pair.dropped);
                 if pair.to_kept >= threshold.min(from) {
                     owed.count(pair.dropped);
                 }
             }
-            writeln!(
-                out,
-                "recall      J {from:.2} to {to:.2}: {all}; where the kept document is as near: {owed}"
-            )?;
+            writeln!(out, "recall      J {from:.2} to {to:.2}: {all}; where the kept document is as near: {owed}")?;
         }
         writeln!(
             out,
@@ -152,11 +114,7 @@ impl Quality {
         let count = self.errors.len().max(1) as f64;
         let bias = self.errors.iter().sum::<f64>() / count;
         let squares: f64 = self.errors.iter().map(|error| error * error).sum();
-        writeln!(
-            out,
-            "estimate    bias {bias:+.4}, root mean square error {:.4}",
-            (squares / count).sqrt()
-        )
+        writeln!(out, "estimate    bias {bias:+.4}, root mean square error {:.4}", (squares / count).sqrt())
     }
 }
 
@@ -167,10 +125,7 @@ fn shingle_set(text: &str, ngram: usize) -> Vec<u64> {
         window.hash(&mut hasher);
         hasher.finish()
     };
-    let mut set: Vec<u64> = words
-        .windows(ngram.min(words.len()).max(1))
-        .map(hash)
-        .collect();
+    let mut set: Vec<u64> = words.windows(ngram.min(words.len()).max(1)).map(hash).collect();
     set.sort_unstable();
     set.dedup();
     set
@@ -191,12 +146,6 @@ impl Share {
 
 impl std::fmt::Display for Share {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{}/{} = {:.4}",
-            self.hits,
-            self.all,
-            self.hits as f64 / self.all.max(1) as f64
-        )
+        write!(f, "{}/{} = {:.4}", self.hits, self.all, self.hits as f64 / self.all.max(1) as f64)
     }
 }

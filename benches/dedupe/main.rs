@@ -41,9 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .skip(1)
         .find(|argument| !argument.starts_with("--"))
         .or_else(|| std::env::var("CODEPMP_BENCH_ARCHIVES").ok())
-        .ok_or(
-            "give a folder of .whl, .zip or .tar.gz files: cargo bench --bench dedupe -- FOLDER",
-        )?;
+        .ok_or("give a folder of .whl, .zip or .tar.gz files: cargo bench --bench dedupe -- FOLDER")?;
     let base = read_folder(Path::new(&folder))?;
     let settings = Settings::default();
     let mut out = std::io::stdout().lock();
@@ -58,11 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             corpus.describe(&mut out)?;
             measure_speed(&corpus, &settings, &mut out)?;
             let (kept, bytes) = (index.len(), index.memory_bytes());
-            writeln!(
-                out,
-                "memory      {:.1} bytes a kept document ({kept} kept)",
-                bytes as f64 / kept as f64
-            )?;
+            writeln!(out, "memory      {:.1} bytes a kept document ({kept} kept)", bytes as f64 / kept as f64)?;
         }
     }
     quality.report(settings.threshold, &mut out)?;
@@ -73,11 +67,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Speed of the whole, the median of some runs, and of its parts on one thread.
-fn measure_speed(
-    corpus: &Corpus,
-    settings: &Settings,
-    out: &mut impl Write,
-) -> Result<(), Box<dyn Error>> {
+fn measure_speed(corpus: &Corpus, settings: &Settings, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let megabytes = corpus.bytes() as f64 / 1e6;
     for threads in [1, THREADS] {
         let mut seconds = Vec::new();
@@ -88,26 +78,14 @@ fn measure_speed(
         }
         seconds.sort_by(f64::total_cmp);
         let speeds = [RUNS - 1, RUNS / 2, 0].map(|run| format!("{:.0}", megabytes / seconds[run]));
-        writeln!(
-            out,
-            "speed       {threads} threads: {} MB/s (least, median, most)",
-            speeds.join(" ")
-        )?;
+        writeln!(out, "speed       {threads} threads: {} MB/s (least, median, most)", speeds.join(" "))?;
     }
     let sketcher = Sketcher::new(settings)?;
     let start = Instant::now();
-    let hashes: Vec<ContentHash> = corpus
-        .texts
-        .iter()
-        .map(|text| ContentHash::of(text))
-        .collect();
+    let hashes: Vec<ContentHash> = corpus.texts.iter().map(|text| ContentHash::of(text)).collect();
     let hash_seconds = start.elapsed().as_secs_f64();
     let start = Instant::now();
-    let made: Vec<Sketch> = corpus
-        .texts
-        .iter()
-        .map(|text| sketcher.sketch(text))
-        .collect();
+    let made: Vec<Sketch> = corpus.texts.iter().map(|text| sketcher.sketch(text)).collect();
     let sketch_seconds = start.elapsed().as_secs_f64();
     let mut index = Index::new(settings)?;
     let start = Instant::now();
@@ -127,21 +105,14 @@ fn measure_speed(
 
 /// The index alone, with many documents of 120 words of their own and some that all share: 300 make every
 /// pair alike at 0.54, which is as costly as documents can be without being dropped.
-fn measure_scale(
-    count: usize,
-    shared: usize,
-    settings: &Settings,
-    out: &mut impl Write,
-) -> Result<(), Box<dyn Error>> {
+fn measure_scale(count: usize, shared: usize, settings: &Settings, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let sketcher = Sketcher::new(settings)?;
     let mut random = Random(SEED);
     let mut index = Index::new(settings)?;
     let mut seconds = 0.0;
     let mut most = 0.0_f64;
     for id in 0..count {
-        let words: Vec<String> = (0..OWN_WORDS)
-            .map(|_| random.below(1 << 40).to_string())
-            .collect();
+        let words: Vec<String> = (0..OWN_WORDS).map(|_| random.below(1 << 40).to_string()).collect();
         let common: Vec<String> = (0..shared).map(|word| word.to_string()).collect();
         let text = [common, words].concat().join(" ");
         let (hash, sketch) = (ContentHash::of(&text), sketcher.sketch(&text));
@@ -164,11 +135,7 @@ fn measure_scale(
 
 /// Offers the corpus in order, sketching on some threads: each takes batches, and whoever finishes the batch that
 /// is next in order feeds the index.
-fn run(
-    corpus: &Corpus,
-    settings: &Settings,
-    threads: usize,
-) -> Result<(Vec<Verdict>, Index), Box<dyn Error>> {
+fn run(corpus: &Corpus, settings: &Settings, threads: usize) -> Result<(Vec<Verdict>, Index), Box<dyn Error>> {
     struct Order {
         index: Index,
         verdicts: Vec<Verdict>,
@@ -186,23 +153,13 @@ fn run(
             scope.spawn(|| {
                 loop {
                     let start = next.fetch_add(BATCH, Ordering::Relaxed);
-                    let Some(rest) = corpus.texts.get(start..).filter(|rest| !rest.is_empty())
-                    else {
+                    let Some(rest) = corpus.texts.get(start..).filter(|rest| !rest.is_empty()) else {
                         return;
                     };
-                    let batch = rest
-                        .iter()
-                        .take(BATCH)
-                        .map(|text| (ContentHash::of(text), sketcher.sketch(text)));
+                    let batch = rest.iter().take(BATCH).map(|text| (ContentHash::of(text), sketcher.sketch(text)));
                     let batch = batch.collect();
-                    let mut order = order
-                        .lock()
-                        .expect("no thread panics while it holds the index");
-                    let Order {
-                        index,
-                        verdicts,
-                        waiting,
-                    } = &mut *order;
+                    let mut order = order.lock().expect("no thread panics while it holds the index");
+                    let Order { index, verdicts, waiting } = &mut *order;
                     waiting.insert(start, batch);
                     while let Some(batch) = waiting.remove(&verdicts.len()) {
                         for (hash, sketch) in batch {
@@ -213,8 +170,6 @@ fn run(
             });
         }
     });
-    let order = order
-        .into_inner()
-        .expect("no thread panics while it holds the index");
+    let order = order.into_inner().expect("no thread panics while it holds the index");
     Ok((order.verdicts, order.index))
 }

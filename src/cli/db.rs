@@ -8,8 +8,8 @@ use tokio::task::spawn_blocking;
 
 use super::Exit;
 use super::args::DbCommand;
-use crate::store::{Store, external_url};
 use crate::store::local::{Cluster, Durability};
+use crate::store::{Store, external_url};
 
 /// `codepmp db`
 pub async fn db(command: DbCommand, data_dir: &Path) -> anyhow::Result<Exit> {

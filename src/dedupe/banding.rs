@@ -31,10 +31,7 @@ impl Banding {
                     .map(|bands| Self { bands, rows })
                     .find(|banding| banding.listed(threshold) >= TARGET)
             })
-            .unwrap_or(Self {
-                bands: MOST_BANDS.min(permutations),
-                rows: 1,
-            })
+            .unwrap_or(Self { bands: MOST_BANDS.min(permutations), rows: 1 })
     }
 
     /// The probability that two documents of this Jaccard similarity are compared: `1 - (1 - p^rows)^bands`, where
@@ -75,40 +72,24 @@ mod tests {
                 let threshold = f64::from(percent) / 100.0;
                 let banding = Banding::choose(permutations, threshold);
                 assert!(banding.bands * banding.rows <= permutations, "{banding:?}");
-                assert!(
-                    banding.bands <= MOST_BANDS && banding.rows <= MOST_ROWS,
-                    "{banding:?}"
-                );
-                assert!(
-                    banding.listed(threshold) >= 0.99,
-                    "{permutations} {threshold} {banding:?}"
-                );
+                assert!(banding.bands <= MOST_BANDS && banding.rows <= MOST_ROWS, "{banding:?}");
+                assert!(banding.listed(threshold) >= 0.99, "{permutations} {threshold} {banding:?}");
             }
         }
     }
 
     #[test]
     fn a_higher_threshold_needs_fewer_or_longer_bands() {
-        let costs: Vec<_> = [0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
-            .map(|threshold| Banding::choose(256, threshold))
-            .into_iter()
-            .collect();
-        assert!(
-            costs.is_sorted_by(|a, b| a.rows < b.rows || a.bands >= b.bands),
-            "{costs:?}"
-        );
+        let costs: Vec<_> =
+            [0.5, 0.6, 0.7, 0.8, 0.9, 1.0].map(|threshold| Banding::choose(256, threshold)).into_iter().collect();
+        assert!(costs.is_sorted_by(|a, b| a.rows < b.rows || a.bands >= b.bands), "{costs:?}");
     }
 
     #[test]
     fn the_keys_of_bands_follow_one_another_across_words() {
         let packed = [0xfedc_ba98_7654_3210, 0x0f1e_2d3c_4b5a_6978];
         let banding = Banding { bands: 5, rows: 6 };
-        for (band, key) in [
-            (0, 0x54_3210),
-            (1, 0xba_9876),
-            (2, 0x78_fedc),
-            (3, 0x4b_5a69),
-        ] {
+        for (band, key) in [(0, 0x54_3210), (1, 0xba_9876), (2, 0x78_fedc), (3, 0x4b_5a69)] {
             assert_eq!(banding.hash(band, &packed), scatter(key), "band {band}");
         }
     }

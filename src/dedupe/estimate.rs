@@ -58,14 +58,9 @@ impl Estimate {
     pub fn similarity(&self, a: &[u64], b: &[u64]) -> f64 {
         let (a_registers, a_checks) = a.split_at(self.register_words);
         let (b_registers, b_checks) = b.split_at(self.register_words);
-        let differing: u32 = std::iter::zip(a_registers, b_registers)
-            .map(|(a, b)| differing_registers(a ^ b))
-            .sum();
-        let differing_checks: u32 = std::iter::zip(a_checks, b_checks)
-            .map(|(a, b)| (a ^ b).count_ones())
-            .sum();
-        1.0 - f64::from(differing) * self.register_cost
-            - f64::from(differing_checks) * self.check_cost
+        let differing: u32 = std::iter::zip(a_registers, b_registers).map(|(a, b)| differing_registers(a ^ b)).sum();
+        let differing_checks: u32 = std::iter::zip(a_checks, b_checks).map(|(a, b)| (a ^ b).count_ones()).sum();
+        1.0 - f64::from(differing) * self.register_cost - f64::from(differing_checks) * self.check_cost
     }
 }
 
@@ -96,49 +91,24 @@ mod tests {
 
     /// Texts of distinct words, so that with single-word shingles the sets of words are the sets of shingles.
     fn texts(shared: usize, only_a: usize, only_b: usize, salt: u64) -> [String; 2] {
-        let words = |from: usize, count: usize| {
-            (from..from + count).map(move |word| format!("w{salt}_{word}"))
-        };
+        let words = |from: usize, count: usize| (from..from + count).map(move |word| format!("w{salt}_{word}"));
         let a: Vec<String> = words(0, shared).chain(words(shared, only_a)).collect();
-        let b: Vec<String> = words(0, shared)
-            .chain(words(shared + only_a, only_b))
-            .collect();
+        let b: Vec<String> = words(0, shared).chain(words(shared + only_a, only_b)).collect();
         [a.join(" "), b.join(" ")]
     }
 
     #[test]
     fn equal_sketches_are_estimated_at_one() {
-        let sketch = Sketcher::new(&Settings::default())
-            .unwrap()
-            .sketch("def f(a, b): return a + b");
-        let Sketch {
-            body: Body::Packed(packed),
-            ..
-        } = sketch
-        else {
-            panic!("not sketched")
-        };
-        assert!(
-            (Estimate::new(&Settings::default()).similarity(&packed, &packed) - 1.0).abs()
-                < f64::EPSILON
-        );
+        let sketch = Sketcher::new(&Settings::default()).unwrap().sketch("def f(a, b): return a + b");
+        let Sketch { body: Body::Packed(packed), .. } = sketch else { panic!("not sketched") };
+        assert!((Estimate::new(&Settings::default()).similarity(&packed, &packed) - 1.0).abs() < f64::EPSILON);
     }
 
     #[test]
     fn the_margin_is_one_standard_error_and_none_at_a_threshold_of_one() {
-        let accepted = |threshold| {
-            Estimate::new(&Settings {
-                threshold,
-                ..Settings::default()
-            })
-            .accepted
-        };
+        let accepted = |threshold| Estimate::new(&Settings { threshold, ..Settings::default() }).accepted;
         // By hand for 256 registers of 4 bits and 512 of 1: 1 / sqrt(1113.0 + 1003.9).
-        assert!(
-            (accepted(0.7) - (0.7 - 0.02173)).abs() < 1e-4,
-            "{}",
-            accepted(0.7)
-        );
+        assert!((accepted(0.7) - (0.7 - 0.02173)).abs() < 1e-4, "{}", accepted(0.7));
         assert!((accepted(1.0) - 1.0).abs() < f64::EPSILON);
     }
 
@@ -152,10 +122,7 @@ mod tests {
     /// The mean over many pairs shows a bias of a fraction of one estimate's error.
     #[test]
     fn the_estimate_is_unbiased_for_sets_smaller_and_larger_than_the_sketch() {
-        let settings = Settings {
-            ngram: 1,
-            ..Settings::default()
-        };
+        let settings = Settings { ngram: 1, ..Settings::default() };
         for (shared, only) in [(2, 1), (30, 10), (700, 150), (1000, 1000)] {
             let exact = f64::from(shared) / f64::from(shared + 2 * only);
             let runs = 60;
@@ -164,10 +131,7 @@ mod tests {
                 similarity(&settings, &a, &b)
             });
             let mean = estimates.sum::<f64>() / runs as f64;
-            assert!(
-                (mean - exact).abs() < 0.012,
-                "{shared} shared, {only} of each alone: {mean} for {exact}"
-            );
+            assert!((mean - exact).abs() < 0.012, "{shared} shared, {only} of each alone: {mean} for {exact}");
         }
     }
 

@@ -37,11 +37,7 @@ impl Index {
         settings.validate()?;
         let banding = settings.banding();
         let estimate = Estimate::new(settings);
-        let (bands, width) = if settings.exact_only {
-            (0, 0)
-        } else {
-            (banding.bands, width(settings.permutations))
-        };
+        let (bands, width) = if settings.exact_only { (0, 0) } else { (banding.bands, width(settings.permutations)) };
         Ok(Self {
             settings: settings.clone(),
             banding,
@@ -49,9 +45,7 @@ impl Index {
             records: Records::new(width),
             exact: Slots::with_capacity(FIRST),
             // Sizes spread over one step of growth, so that the bands never grow all at once.
-            bands: (0..bands)
-                .map(|band| Slots::with_capacity(FIRST + FIRST / 8 * band / bands))
-                .collect(),
+            bands: (0..bands).map(|band| Slots::with_capacity(FIRST + FIRST / 8 * band / bands)).collect(),
             candidates: Vec::new(),
         })
     }
@@ -77,12 +71,7 @@ impl Index {
 
     /// Takes back a document that an earlier index kept. Inserted in the order in which they were kept, the same
     /// documents make an index that answers as the earlier one would have.
-    pub fn insert_kept(
-        &mut self,
-        id: i64,
-        hash: ContentHash,
-        sketch: &Sketch,
-    ) -> Result<(), SketchError> {
+    pub fn insert_kept(&mut self, id: i64, hash: ContentHash, sketch: &Sketch) -> Result<(), SketchError> {
         let packed = self.packed(sketch)?;
         self.insert(id, hash, packed);
         Ok(())
@@ -95,18 +84,11 @@ impl Index {
     /// Where the sketch was made by a [`super::Sketcher`] with other settings.
     pub fn offer(&mut self, id: i64, hash: ContentHash, sketch: &Sketch) -> Verdict {
         if let Some(number) = self.find_exact(hash) {
-            return Verdict::Exact {
-                kept: self.records.id(number),
-            };
+            return Verdict::Exact { kept: self.records.id(number) };
         }
-        let packed = self
-            .packed(sketch)
-            .unwrap_or_else(|error| panic!("{error}"));
+        let packed = self.packed(sketch).unwrap_or_else(|error| panic!("{error}"));
         if let Some((number, similarity)) = packed.and_then(|packed| self.find_near(packed)) {
-            return Verdict::Near {
-                kept: self.records.id(number),
-                similarity: similarity as f32,
-            };
+            return Verdict::Near { kept: self.records.id(number), similarity: similarity as f32 };
         }
         self.insert(id, hash, packed);
         Verdict::Kept
@@ -114,23 +96,13 @@ impl Index {
 
     /// The registers to look up and to hold, where the document has any.
     fn packed<'a>(&self, sketch: &'a Sketch) -> Result<Option<&'a [u64]>, SketchError> {
-        let Settings {
-            ngram,
-            permutations,
-            exact_only,
-            ..
-        } = self.settings;
+        let Settings { ngram, permutations, exact_only, .. } = self.settings;
         if exact_only {
             return Ok(None);
         }
         let (found_ngram, found_permutations) = (sketch.ngram.into(), sketch.permutations.into());
         if (found_ngram, found_permutations) != (ngram, permutations) {
-            return Err(SketchError::Settings {
-                found_ngram,
-                found_permutations,
-                ngram,
-                permutations,
-            });
+            return Err(SketchError::Settings { found_ngram, found_permutations, ngram, permutations });
         }
         match &sketch.body {
             Body::Absent => Err(SketchError::Absent),
@@ -172,12 +144,8 @@ impl Index {
         self.candidates.dedup();
         let mut best: Option<(u32, f64)> = None;
         for &number in &self.candidates {
-            let similarity = self
-                .estimate
-                .similarity(packed, self.records.sketch(number));
-            if self.estimate.accepts(similarity)
-                && best.is_none_or(|(_, highest)| similarity > highest)
-            {
+            let similarity = self.estimate.similarity(packed, self.records.sketch(number));
+            if self.estimate.accepts(similarity) && best.is_none_or(|(_, highest)| similarity > highest) {
                 best = Some((number, similarity));
             }
         }
@@ -188,20 +156,14 @@ impl Index {
         let number = self.records.len();
         if !self.exact.has_room(number) {
             let records = &self.records;
-            self.exact.grow(
-                (0..number).map(|number| (records.hash(number).bits(), number)),
-                number,
-            );
+            self.exact.grow((0..number).map(|number| (records.hash(number).bits(), number)), number);
         }
         self.exact.insert(hash.bits(), number);
         if let Some(packed) = packed {
             for (band, slots) in self.bands.iter_mut().enumerate() {
                 if !slots.has_room(number) {
                     let sketches = self.records.sketches();
-                    slots.grow(
-                        sketches.map(|(number, packed)| (self.banding.hash(band, packed), number)),
-                        number,
-                    );
+                    slots.grow(sketches.map(|(number, packed)| (self.banding.hash(band, packed), number)), number);
                 }
                 slots.insert(self.banding.hash(band, packed), number);
             }
@@ -222,64 +184,36 @@ mod tests {
     fn offer_all(settings: &Settings, texts: &[&str]) -> Vec<Verdict> {
         let sketcher = Sketcher::new(settings).unwrap();
         let mut index = Index::new(settings).unwrap();
-        let offer = |(id, text): (usize, &&str)| {
-            index.offer(id as i64, ContentHash::of(text), &sketcher.sketch(text))
-        };
+        let offer = |(id, text): (usize, &&str)| index.offer(id as i64, ContentHash::of(text), &sketcher.sketch(text));
         texts.iter().enumerate().map(offer).collect()
     }
 
     /// Distinct words from `from` on.
     fn text(from: u64, count: u64) -> String {
-        let words: Vec<String> = (from..from + count)
-            .map(|word| format!("w{word:x}"))
-            .collect();
+        let words: Vec<String> = (from..from + count).map(|word| format!("w{word:x}")).collect();
         words.join(" ")
     }
 
     #[test]
     fn the_first_of_equal_documents_is_kept() {
-        let verdicts = offer_all(
-            &Settings::default(),
-            &["a = 1\n", "b = 2\n", "a = 1\n", "a = 1\n"],
-        );
+        let verdicts = offer_all(&Settings::default(), &["a = 1\n", "b = 2\n", "a = 1\n", "a = 1\n"]);
         assert_eq!(verdicts[..2], [Verdict::Kept; 2]);
         assert_eq!(verdicts[2..], [Verdict::Exact { kept: 0 }; 2]);
     }
 
     #[test]
     fn a_document_that_differs_in_layout_alone_is_near() {
-        let verdicts = offer_all(
-            &Settings::default(),
-            &["def f(x): return x", "def f( x ):\n    return x\n"],
-        );
-        assert_eq!(
-            verdicts[1],
-            Verdict::Near {
-                kept: 0,
-                similarity: 1.0
-            }
-        );
+        let verdicts = offer_all(&Settings::default(), &["def f(x): return x", "def f( x ):\n    return x\n"]);
+        assert_eq!(verdicts[1], Verdict::Near { kept: 0, similarity: 1.0 });
     }
 
     #[test]
     fn the_nearest_kept_document_is_named_with_an_estimate_of_the_similarity() {
         // Shingles shared with the last: 156 of 236, then 186 of 206 (0.903).
         let [far, near, last] = [text(40, 200), text(10, 200), text(0, 200)];
-        let verdicts = offer_all(
-            &Settings {
-                threshold: 0.8,
-                ..Settings::default()
-            },
-            &[&far, &near, &last],
-        );
+        let verdicts = offer_all(&Settings { threshold: 0.8, ..Settings::default() }, &[&far, &near, &last]);
         assert_eq!(verdicts[..2], [Verdict::Kept; 2]);
-        let Verdict::Near {
-            kept: 1,
-            similarity,
-        } = verdicts[2]
-        else {
-            panic!("{:?}", verdicts[2])
-        };
+        let Verdict::Near { kept: 1, similarity } = verdicts[2] else { panic!("{:?}", verdicts[2]) };
         assert!((similarity - 0.903).abs() < 0.06, "{similarity}");
     }
 
@@ -293,31 +227,14 @@ mod tests {
     #[test]
     fn documents_without_words_are_dropped_only_where_equal() {
         let verdicts = offer_all(&Settings::default(), &["# --\n", "# ---\n", "# --\n", ""]);
-        assert_eq!(
-            verdicts,
-            [
-                Verdict::Kept,
-                Verdict::Kept,
-                Verdict::Exact { kept: 0 },
-                Verdict::Kept
-            ]
-        );
+        assert_eq!(verdicts, [Verdict::Kept, Verdict::Kept, Verdict::Exact { kept: 0 }, Verdict::Kept]);
     }
 
     #[test]
     fn near_documents_are_kept_where_exact_ones_alone_are_looked_for() {
-        let settings = Settings {
-            exact_only: true,
-            ..Settings::default()
-        };
-        let verdicts = offer_all(
-            &settings,
-            &["def f(x): pass", "def f(x):  pass", "def f(x): pass"],
-        );
-        assert_eq!(
-            verdicts,
-            [Verdict::Kept, Verdict::Kept, Verdict::Exact { kept: 0 }]
-        );
+        let settings = Settings { exact_only: true, ..Settings::default() };
+        let verdicts = offer_all(&settings, &["def f(x): pass", "def f(x):  pass", "def f(x): pass"]);
+        assert_eq!(verdicts, [Verdict::Kept, Verdict::Kept, Verdict::Exact { kept: 0 }]);
     }
 
     #[test]
@@ -329,34 +246,14 @@ mod tests {
             index.insert_kept(1, ContentHash::of("a b c"), &sketch)
         };
         assert!(matches!(
-            insert(&Settings {
-                permutations: 128,
-                ..settings.clone()
-            }),
-            Err(SketchError::Settings {
-                found_permutations: 128,
-                permutations: 256,
-                ..
-            })
+            insert(&Settings { permutations: 128, ..settings.clone() }),
+            Err(SketchError::Settings { found_permutations: 128, permutations: 256, .. })
         ));
         assert!(matches!(
-            insert(&Settings {
-                ngram: 3,
-                ..settings.clone()
-            }),
-            Err(SketchError::Settings {
-                found_ngram: 3,
-                ngram: 5,
-                ..
-            })
+            insert(&Settings { ngram: 3, ..settings.clone() }),
+            Err(SketchError::Settings { found_ngram: 3, ngram: 5, .. })
         ));
-        assert_eq!(
-            insert(&Settings {
-                exact_only: true,
-                ..settings.clone()
-            }),
-            Err(SketchError::Absent)
-        );
+        assert_eq!(insert(&Settings { exact_only: true, ..settings.clone() }), Err(SketchError::Absent));
         assert_eq!(insert(&settings), Ok(()));
         assert_eq!(index.len(), 1);
     }
@@ -364,16 +261,8 @@ mod tests {
     /// A sketch as a random document would have; equal numbers give equal sketches.
     fn random_sketch(settings: &Settings, number: u64) -> Sketch {
         let words = width(settings.permutations) as u64;
-        let body = Body::Packed(
-            (0..words)
-                .map(|word| random(number * words + word))
-                .collect(),
-        );
-        Sketch {
-            ngram: settings.ngram as u8,
-            permutations: settings.permutations as u16,
-            body,
-        }
+        let body = Body::Packed((0..words).map(|word| random(number * words + word)).collect());
+        Sketch { ngram: settings.ngram as u8, permutations: settings.permutations as u16, body }
     }
 
     fn random_hash(number: u64) -> ContentHash {
@@ -385,27 +274,13 @@ mod tests {
     #[test]
     fn fifty_thousand_documents_take_at_most_400_bytes_each_at_every_size() {
         for threshold in [0.5, 0.7, 0.9] {
-            let settings = Settings {
-                threshold,
-                ..Settings::default()
-            };
+            let settings = Settings { threshold, ..Settings::default() };
             let mut index = Index::new(&settings).unwrap();
             for number in 0..50_000 {
-                index
-                    .insert_kept(
-                        number as i64,
-                        random_hash(number),
-                        &random_sketch(&settings, number),
-                    )
-                    .unwrap();
+                index.insert_kept(number as i64, random_hash(number), &random_sketch(&settings, number)).unwrap();
                 if number >= 1000 && number % 97 == 0 {
                     let most = 400 * index.len() + 16 * 1024;
-                    assert!(
-                        index.memory_bytes() <= most,
-                        "{} for {}",
-                        index.memory_bytes(),
-                        index.len()
-                    );
+                    assert!(index.memory_bytes() <= most, "{} for {}", index.memory_bytes(), index.len());
                 }
             }
             assert!(index.memory_bytes() <= 400 * index.len());
@@ -418,11 +293,7 @@ mod tests {
         let mut index = Index::new(&settings).unwrap();
         let count = 5000;
         for number in 0..count {
-            let verdict = index.offer(
-                number as i64,
-                random_hash(number),
-                &random_sketch(&settings, number),
-            );
+            let verdict = index.offer(number as i64, random_hash(number), &random_sketch(&settings, number));
             assert_eq!(verdict, Verdict::Kept);
         }
         for number in 0..count {
@@ -430,13 +301,7 @@ mod tests {
             let sketch = random_sketch(&settings, number);
             let kept = number as i64;
             assert_eq!(index.offer(-1, hash, &sketch), Verdict::Exact { kept });
-            assert_eq!(
-                index.offer(-1, other, &sketch),
-                Verdict::Near {
-                    kept,
-                    similarity: 1.0
-                }
-            );
+            assert_eq!(index.offer(-1, other, &sketch), Verdict::Near { kept, similarity: 1.0 });
         }
     }
 

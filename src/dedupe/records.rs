@@ -27,11 +27,7 @@ struct Block {
 
 impl Records {
     pub fn new(width: usize) -> Self {
-        Self {
-            width,
-            blocks: Vec::new(),
-            length: 0,
-        }
+        Self { width, blocks: Vec::new(), length: 0 }
     }
 
     pub fn len(&self) -> u32 {
@@ -39,8 +35,7 @@ impl Records {
     }
 
     pub fn memory_bytes(&self) -> usize {
-        let block =
-            size_of::<[i64; BLOCK]>() + size_of::<[ContentHash; BLOCK]>() + self.width * BLOCK * 8;
+        let block = size_of::<[i64; BLOCK]>() + size_of::<[ContentHash; BLOCK]>() + self.width * BLOCK * 8;
         self.blocks.len() * block + self.blocks.capacity() * size_of::<Block>()
     }
 
@@ -94,10 +89,7 @@ impl Records {
 
     #[inline]
     fn find(&self, number: u32) -> (&Block, usize) {
-        (
-            &self.blocks[number as usize / BLOCK],
-            number as usize % BLOCK,
-        )
+        (&self.blocks[number as usize / BLOCK], number as usize % BLOCK)
     }
 }
 
@@ -111,22 +103,13 @@ mod tests {
         for number in 0..700_u64 {
             let sketch = [number, number * 2, number * 3];
             let hash = ContentHash::of(&number.to_string());
-            records.push(
-                -(number as i64),
-                hash,
-                (number % 5 != 0).then_some(&sketch[..]),
-            );
+            records.push(-(number as i64), hash, (number % 5 != 0).then_some(&sketch[..]));
         }
         assert_eq!(records.len(), 700);
         assert_eq!(records.id(699), -699);
         assert_eq!(records.hash(64), ContentHash::of("64"));
         assert_eq!(records.sketch(511), [511, 1022, 1533]);
         let sketched: Vec<u32> = records.sketches().map(|(number, _)| number).collect();
-        assert_eq!(
-            sketched,
-            (0..700)
-                .filter(|number| number % 5 != 0)
-                .collect::<Vec<_>>()
-        );
+        assert_eq!(sketched, (0..700).filter(|number| number % 5 != 0).collect::<Vec<_>>());
     }
 }

@@ -19,12 +19,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            ngram: 5,
-            permutations: 256,
-            threshold: 0.7,
-            exact_only: false,
-        }
+        Self { ngram: 5, permutations: 256, threshold: 0.7, exact_only: false }
     }
 }
 
@@ -58,14 +53,10 @@ impl Settings {
             return Err(SettingsError::Ngram { given: self.ngram });
         }
         if !(32..=1024).contains(&self.permutations) {
-            return Err(SettingsError::Permutations {
-                given: self.permutations,
-            });
+            return Err(SettingsError::Permutations { given: self.permutations });
         }
         if !(0.5..=1.0).contains(&self.threshold) {
-            return Err(SettingsError::Threshold {
-                given: self.threshold,
-            });
+            return Err(SettingsError::Threshold { given: self.threshold });
         }
         Ok(())
     }
@@ -89,33 +80,18 @@ mod tests {
     fn each_setting_out_of_range_is_named() {
         let base = Settings::default();
         for given in [0, 65] {
-            let settings = Settings {
-                ngram: given,
-                ..base.clone()
-            };
+            let settings = Settings { ngram: given, ..base.clone() };
             assert_eq!(settings.validate(), Err(SettingsError::Ngram { given }));
         }
         for given in [0, 31, 1025] {
-            let settings = Settings {
-                permutations: given,
-                ..base.clone()
-            };
-            assert_eq!(
-                settings.validate(),
-                Err(SettingsError::Permutations { given })
-            );
+            let settings = Settings { permutations: given, ..base.clone() };
+            assert_eq!(settings.validate(), Err(SettingsError::Permutations { given }));
         }
         for given in [0.0, 0.49, 1.01] {
-            let settings = Settings {
-                threshold: given,
-                ..base.clone()
-            };
+            let settings = Settings { threshold: given, ..base.clone() };
             assert_eq!(settings.validate(), Err(SettingsError::Threshold { given }));
         }
-        let settings = Settings {
-            threshold: f64::NAN,
-            ..base
-        };
+        let settings = Settings { threshold: f64::NAN, ..base };
         assert!(settings.validate().is_err());
     }
 }

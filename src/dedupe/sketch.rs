@@ -76,19 +76,13 @@ pub(super) const fn width(permutations: usize) -> usize {
 /// Packs registers, first those of four bits, then those of one.
 pub(super) fn pack(registers: &[u64], permutations: usize) -> Box<[u64]> {
     let (long, short) = registers.split_at(permutations);
-    let long = long
-        .chunks(64 / REGISTER_BITS)
-        .map(|chunk| pack_word(chunk, REGISTER_BITS));
-    long.chain(short.chunks(64).map(|chunk| pack_word(chunk, 1)))
-        .collect()
+    let long = long.chunks(64 / REGISTER_BITS).map(|chunk| pack_word(chunk, REGISTER_BITS));
+    long.chain(short.chunks(64).map(|chunk| pack_word(chunk, 1))).collect()
 }
 
 fn pack_word(registers: &[u64], bits: usize) -> u64 {
     let mask = (1 << bits) - 1;
-    registers
-        .iter()
-        .rev()
-        .fold(0, |word, register| word << bits | (register & mask))
+    registers.iter().rev().fold(0, |word, register| word << bits | (register & mask))
 }
 
 impl Sketch {
@@ -108,9 +102,7 @@ impl Sketch {
 
     /// Reads what [`Sketch::to_bytes`] wrote.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SketchError> {
-        let damaged = SketchError::Damaged {
-            length: bytes.len(),
-        };
+        let damaged = SketchError::Damaged { length: bytes.len() };
         if let Some(&found) = bytes.first().filter(|&&version| version != VERSION) {
             return Err(SketchError::Version { found });
         }
@@ -129,11 +121,7 @@ impl Sketch {
             }
             _ => return Err(damaged),
         };
-        Ok(Self {
-            ngram,
-            permutations,
-            body,
-        })
+        Ok(Self { ngram, permutations, body })
     }
 }
 
@@ -144,23 +132,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn sketch(body: Body) -> Sketch {
-        Sketch {
-            ngram: 5,
-            permutations: 48,
-            body,
-        }
+        Sketch { ngram: 5, permutations: 48, body }
     }
 
     #[test]
     fn a_sketch_of_256_permutations_takes_192_bytes_and_its_header() {
         assert_eq!(width(256) * 8, 192);
         let packed = Body::Packed(vec![7; 24].into());
-        let bytes = Sketch {
-            ngram: 5,
-            permutations: 256,
-            body: packed,
-        }
-        .to_bytes();
+        let bytes = Sketch { ngram: 5, permutations: 256, body: packed }.to_bytes();
         assert_eq!(bytes.len(), 192 + HEADER);
         assert_eq!(bytes[..HEADER], [1, 5, 0, 1, 2]);
     }
@@ -179,25 +158,14 @@ mod tests {
     fn damaged_bytes_are_refused() {
         let bytes = sketch(Body::Packed(vec![1; width(48)].into())).to_bytes();
         for length in [0, 1, 4, 12, bytes.len() - 1] {
-            assert_eq!(
-                Sketch::from_bytes(&bytes[..length]),
-                Err(SketchError::Damaged { length })
-            );
+            assert_eq!(Sketch::from_bytes(&bytes[..length]), Err(SketchError::Damaged { length }));
         }
         let mut other = bytes.clone();
         other[0] = 9;
-        assert_eq!(
-            Sketch::from_bytes(&other),
-            Err(SketchError::Version { found: 9 })
-        );
+        assert_eq!(Sketch::from_bytes(&other), Err(SketchError::Version { found: 9 }));
         let mut other = bytes.clone();
         other[4] = 3;
-        assert_eq!(
-            Sketch::from_bytes(&other),
-            Err(SketchError::Damaged {
-                length: bytes.len()
-            })
-        );
+        assert_eq!(Sketch::from_bytes(&other), Err(SketchError::Damaged { length: bytes.len() }));
     }
 
     proptest! {

@@ -22,19 +22,12 @@ impl Sketcher {
     /// A sketcher for these settings, or the setting that is out of range.
     pub fn new(settings: &Settings) -> Result<Self, SettingsError> {
         settings.validate()?;
-        Ok(Self {
-            settings: settings.clone(),
-        })
+        Ok(Self { settings: settings.clone() })
     }
 
     /// The sketch of a text: a function of its set of shingles and of the settings alone.
     pub fn sketch(&self, text: &str) -> Sketch {
-        let Settings {
-            ngram,
-            permutations,
-            exact_only,
-            ..
-        } = self.settings;
+        let Settings { ngram, permutations, exact_only, .. } = self.settings;
         let body = if exact_only {
             Body::Absent
         } else {
@@ -42,17 +35,10 @@ impl Sketcher {
             if shingles.is_empty() {
                 Body::Wordless
             } else {
-                Body::Packed(pack(
-                    &fill(&shingles, permutations * (1 + CHECKS)),
-                    permutations,
-                ))
+                Body::Packed(pack(&fill(&shingles, permutations * (1 + CHECKS)), permutations))
             }
         };
-        Sketch {
-            ngram: ngram as u8,
-            permutations: permutations as u16,
-            body,
-        }
+        Sketch { ngram: ngram as u8, permutations: permutations as u16, body }
     }
 }
 
@@ -79,10 +65,7 @@ fn fill(shingles: &[u64], count: usize) -> Vec<u64> {
         if *register == EMPTY {
             let round = (count + at) as u64;
             let thrower = Thrower::new(round);
-            let least = shingles
-                .iter()
-                .map(|&shingle| thrower.throw(shingle) >> 32)
-                .min();
+            let least = shingles.iter().map(|&shingle| thrower.throw(shingle) >> 32).min();
             *register = round << 32 | least.unwrap_or(0);
         }
     }
@@ -97,10 +80,7 @@ struct Thrower {
 
 impl Thrower {
     fn new(round: u64) -> Self {
-        Self {
-            offset: scatter(round ^ PI),
-            factor: scatter(round ^ E) | 1,
-        }
+        Self { offset: scatter(round ^ PI), factor: scatter(round ^ E) | 1 }
     }
 
     #[inline]
@@ -128,10 +108,7 @@ mod tests {
 
     #[test]
     fn nothing_is_sketched_for_exact_duplicates_alone() {
-        let settings = Settings {
-            exact_only: true,
-            ..Settings::default()
-        };
+        let settings = Settings { exact_only: true, ..Settings::default() };
         assert_eq!(sketch(&settings, "a b c").body, Body::Absent);
     }
 
@@ -140,36 +117,21 @@ mod tests {
         for count in [32, 96, 768] {
             let registers = fill(&[42], count);
             assert!(registers.iter().all(|&register| register != EMPTY));
-            assert!(
-                registers
-                    .iter()
-                    .any(|&register| register >> 32 >= count as u64),
-                "gaps are filled at the end"
-            );
+            assert!(registers.iter().any(|&register| register >> 32 >= count as u64), "gaps are filled at the end");
         }
     }
 
     #[test]
     fn many_shingles_take_one_round() {
         let shingles: Vec<u64> = (0..20_000).map(scatter).collect();
-        assert!(
-            fill(&shingles, 768)
-                .iter()
-                .all(|register| register >> 32 == 0)
-        );
+        assert!(fill(&shingles, 768).iter().all(|register| register >> 32 == 0));
     }
 
     /// What is stored today must be found tomorrow: a change here needs a new format version.
     #[test]
     fn the_sketch_of_a_text_is_fixed_for_ever() {
-        let settings = Settings {
-            permutations: 32,
-            ..Settings::default()
-        };
-        let sketch = sketch(
-            &settings,
-            "def area(self):\n    return self.width * self.höhe\n",
-        );
+        let settings = Settings { permutations: 32, ..Settings::default() };
+        let sketch = sketch(&settings, "def area(self):\n    return self.width * self.höhe\n");
         let bytes = [
             0x01, 0x05, 0x20, 0x00, 0x02, // version, n-gram, permutations, kind
             0xe2, 0x84, 0x03, 0xde, 0xb2, 0x75, 0x16, 0xfa, // 16 registers of four bits

@@ -17,11 +17,7 @@ pub struct Slots {
 
 impl Slots {
     pub fn with_capacity(capacity: usize) -> Self {
-        Self {
-            cells: vec![0; capacity].into(),
-            used: 0,
-            number_bits: bits_for(capacity as u32),
-        }
+        Self { cells: vec![0; capacity].into(), used: 0, number_bits: bits_for(capacity as u32) }
     }
 
     pub fn memory_bytes(&self) -> usize {
@@ -58,23 +54,11 @@ impl Slots {
     /// go first, so that the two tables are never held at once.
     pub fn grow(&mut self, entries: impl Iterator<Item = (u64, u32)>, next: u32) {
         let used = self.used;
-        let wanted = if self.is_full() {
-            self.cells.len() / 8 * 9 + 8
-        } else {
-            self.cells.len()
-        };
-        *self = Self {
-            cells: Box::default(),
-            used: 0,
-            number_bits: 0,
-        };
+        let wanted = if self.is_full() { self.cells.len() / 8 * 9 + 8 } else { self.cells.len() };
+        *self = Self { cells: Box::default(), used: 0, number_bits: 0 };
         // Twice the next number: documents that are in no table use up numbers too.
         let number_bits = bits_for(next.saturating_mul(2).max(wanted as u32));
-        *self = Self {
-            cells: vec![0; wanted].into(),
-            used: 0,
-            number_bits,
-        };
+        *self = Self { cells: vec![0; wanted].into(), used: 0, number_bits };
         for (hash, number) in entries {
             self.insert(hash, number);
         }
@@ -94,11 +78,7 @@ impl Slots {
 
     #[inline]
     fn after(&self, at: usize) -> usize {
-        if at + 1 == self.cells.len() {
-            0
-        } else {
-            at + 1
-        }
+        if at + 1 == self.cells.len() { 0 } else { at + 1 }
     }
 
     #[inline]
@@ -152,11 +132,7 @@ mod tests {
                     found.push(candidate);
                     ControlFlow::Continue(())
                 });
-                assert_eq!(
-                    found.contains(&number),
-                    number % 7 != 0,
-                    "{number} of {count}"
-                );
+                assert_eq!(found.contains(&number), number % 7 != 0, "{number} of {count}");
             }
         }
     }
@@ -178,11 +154,7 @@ mod tests {
     fn a_number_costs_at_most_five_bytes() {
         for count in [10_000, 10_500, 11_000, 11_500, 12_000] {
             let slots = filled(count, 1_000_000);
-            assert!(
-                slots.memory_bytes() <= count as usize * 5 + 64,
-                "{count}: {}",
-                slots.memory_bytes()
-            );
+            assert!(slots.memory_bytes() <= count as usize * 5 + 64, "{count}: {}", slots.memory_bytes());
         }
     }
 
@@ -191,10 +163,7 @@ mod tests {
         let mut slots = Slots::with_capacity(16);
         for number in [3, 1000, 100_000] {
             if !slots.has_room(number) {
-                let earlier: Vec<u32> = [3, 1000]
-                    .into_iter()
-                    .filter(|&earlier| earlier < number)
-                    .collect();
+                let earlier: Vec<u32> = [3, 1000].into_iter().filter(|&earlier| earlier < number).collect();
                 slots.grow(earlier.into_iter().map(|number| (7, number)), number);
             }
             slots.insert(7, number);

@@ -78,16 +78,12 @@ fn hash_word(bytes: &[u8], start: usize, end: usize) -> u64 {
         state = fold(state ^ u64::from_le_bytes(*chunk), E);
     }
     // The last eight bytes, which may overlap the last chunk.
-    let tail = bytes[start..end]
-        .last_chunk()
-        .map_or(0, |chunk| u64::from_le_bytes(*chunk));
+    let tail = bytes[start..end].last_chunk().map_or(0, |chunk| u64::from_le_bytes(*chunk));
     fold(state ^ PI, tail ^ GOLDEN)
 }
 
 fn read_short(word: &[u8]) -> u64 {
-    word.iter()
-        .rev()
-        .fold(0, |read, &byte| read << 8 | u64::from(byte))
+    word.iter().rev().fold(0, |read, &byte| read << 8 | u64::from(byte))
 }
 
 #[cfg(test)]
@@ -102,17 +98,12 @@ mod tests {
     }
 
     fn words(text: &str) -> Vec<&str> {
-        text.split(|c: char| !(c.is_alphanumeric() || c == '_'))
-            .filter(|word| !word.is_empty())
-            .collect()
+        text.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty()).collect()
     }
 
     #[test]
     fn words_are_runs_of_alphanumerics_and_underscores() {
-        assert_eq!(
-            hashes("def __init__(self, größe2): # — naïve"),
-            hashes("def __init__ self größe2 naïve")
-        );
+        assert_eq!(hashes("def __init__(self, größe2): # — naïve"), hashes("def __init__ self größe2 naïve"));
         assert_eq!(hashes("x.y").len(), 2);
         assert_eq!(hashes("x_y").len(), 1);
     }
@@ -137,11 +128,7 @@ mod tests {
     fn the_hash_of_a_word_is_fixed_for_ever() {
         assert_eq!(
             hashes("self return_annotation a_rather_long_identifier_name"),
-            [
-                85_790_979_832_780_078,
-                6_187_240_939_314_082_555,
-                1_586_413_873_916_632_738
-            ]
+            [85_790_979_832_780_078, 6_187_240_939_314_082_555, 1_586_413_873_916_632_738]
         );
     }
 

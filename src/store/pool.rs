@@ -31,18 +31,13 @@ pub enum DatabaseError {
     #[error(transparent)]
     Migration(#[from] MigrationError),
     /// The URL cannot be read.
-    #[error(
-        "the database url is not valid ({reason}): expected postgres://user:password@host:port/database"
-    )]
+    #[error("the database url is not valid ({reason}): expected postgres://user:password@host:port/database")]
     Url {
         /// What is wrong with it.
         reason: String,
     },
     /// No server answers.
-    #[error(
-        "no postgres server answers at {place}: {reason}; start it, or correct {}",
-        crate::env::DATABASE_URL
-    )]
+    #[error("no postgres server answers at {place}: {reason}; start it, or correct {}", crate::env::DATABASE_URL)]
     NoServer {
         /// Host, port and database.
         place: String,
@@ -50,10 +45,7 @@ pub enum DatabaseError {
         reason: String,
     },
     /// The server does not let the user in.
-    #[error(
-        "postgres at {place} does not accept user `{user}`: {reason}; correct {}",
-        crate::env::DATABASE_URL
-    )]
+    #[error("postgres at {place} does not accept user `{user}`: {reason}; correct {}", crate::env::DATABASE_URL)]
     Refused {
         /// Host, port and database.
         place: String,
@@ -74,9 +66,7 @@ pub enum DatabaseError {
         database: String,
     },
     /// The server is too old.
-    #[error(
-        "postgres at {place} is version {found}, and {minimum} is the minimum: use a newer server"
-    )]
+    #[error("postgres at {place} is version {found}, and {minimum} is the minimum: use a newer server")]
     TooOld {
         /// Host, port and database.
         place: String,
@@ -140,12 +130,7 @@ impl Database {
     pub(super) fn new(pool: PgPool, cluster: Option<Arc<Cluster>>, url: SecretString) -> Self {
         let place = place(&pool.connect_options());
         let reconnect = Reconnect::new(place, cluster.clone());
-        Self {
-            pool,
-            cluster,
-            url,
-            reconnect,
-        }
+        Self { pool, cluster, url, reconnect }
     }
 
     /// Runs `operation`, and runs it again for up to five minutes while the server is away; the embedded server is
@@ -181,10 +166,7 @@ impl Database {
 ///
 /// # Errors
 /// Each case of [`DatabaseError`] but `Away`; they say which setting to correct.
-pub async fn database(
-    data_dir: &Path,
-    database_url: Option<&str>,
-) -> Result<Database, DatabaseError> {
+pub async fn database(data_dir: &Path, database_url: Option<&str>) -> Result<Database, DatabaseError> {
     let (pool, cluster, url) = if let Some(url) = database_url {
         let pool = connect(url, MAX_CONNECTIONS).await?;
         (pool, None, SecretString::from(url))
@@ -222,9 +204,7 @@ async fn create_database(url: &str) -> Result<(), DatabaseError> {
     let _ = connection.close().await;
     match created {
         // duplicate_database, and what a race for it can end in.
-        Err(sqlx::Error::Database(e)) if matches!(e.code().as_deref(), Some("42P04" | "23505")) => {
-            Ok(())
-        }
+        Err(sqlx::Error::Database(e)) if matches!(e.code().as_deref(), Some("42P04" | "23505")) => Ok(()),
         Err(source) => Err(explain(source, &options)),
         Ok(_) => Ok(()),
     }
@@ -241,11 +221,7 @@ pub async fn connect(url: &str, max_connections: u32) -> Result<PgPool, Database
     let found = connection.server_version_num().map_or(0, |v| v / 10_000);
     let _ = connection.close().await;
     if found < MINIMUM_MAJOR {
-        return Err(DatabaseError::TooOld {
-            place: place(&options),
-            found,
-            minimum: MINIMUM_MAJOR,
-        });
+        return Err(DatabaseError::TooOld { place: place(&options), found, minimum: MINIMUM_MAJOR });
     }
     Ok(PgPoolOptions::new()
         .max_connections(max_connections)
@@ -266,15 +242,9 @@ pub async fn connect(url: &str, max_connections: u32) -> Result<PgPool, Database
 
 fn options(url: &str) -> Result<PgConnectOptions, DatabaseError> {
     match PgConnectOptions::from_str(url) {
-        Ok(options) => Ok(options
-            .application_name(&local::application_name())
-            .disable_statement_logging()),
-        Err(sqlx::Error::Configuration(e)) => Err(DatabaseError::Url {
-            reason: e.to_string(),
-        }),
-        Err(_) => Err(DatabaseError::Url {
-            reason: "unreadable".into(),
-        }),
+        Ok(options) => Ok(options.application_name(&local::application_name()).disable_statement_logging()),
+        Err(sqlx::Error::Configuration(e)) => Err(DatabaseError::Url { reason: e.to_string() }),
+        Err(_) => Err(DatabaseError::Url { reason: "unreadable".into() }),
     }
 }
 
@@ -291,35 +261,19 @@ async fn connect_once(options: &PgConnectOptions) -> Result<PgConnection, Databa
 
 fn explain(error: sqlx::Error, options: &PgConnectOptions) -> DatabaseError {
     let place = place(options);
-    let code = error
-        .as_database_error()
-        .and_then(|e| e.code().map(String::from));
+    let code = error.as_database_error().and_then(|e| e.code().map(String::from));
     match code.as_deref() {
-        Some("28P01" | "28000") => DatabaseError::Refused {
-            place,
-            user: options.get_username().to_owned(),
-            reason: error.to_string(),
-        },
+        Some("28P01" | "28000") => {
+            DatabaseError::Refused { place, user: options.get_username().to_owned(), reason: error.to_string() }
+        }
         Some("3D000") => DatabaseError::NoDatabase {
             place,
-            database: options
-                .get_database()
-                .unwrap_or(options.get_username())
-                .to_owned(),
+            database: options.get_database().unwrap_or(options.get_username()).to_owned(),
         },
         _ => match class(&error) {
-            Class::Away => DatabaseError::NoServer {
-                place,
-                reason: error.to_string(),
-            },
-            Class::DiskFull => DatabaseError::DiskFull {
-                place,
-                source: error,
-            },
-            Class::Final => DatabaseError::Query {
-                place,
-                source: error,
-            },
+            Class::Away => DatabaseError::NoServer { place, reason: error.to_string() },
+            Class::DiskFull => DatabaseError::DiskFull { place, source: error },
+            Class::Final => DatabaseError::Query { place, source: error },
         },
     }
 }
@@ -342,10 +296,7 @@ mod tests {
 
     async fn fails(url: &str) -> DatabaseError {
         let error = connect(url, 1).await.unwrap_err();
-        assert!(
-            !format!("{error} {error:?}").contains("hunter2"),
-            "{error:?}"
-        );
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
         error
     }
 
@@ -366,9 +317,7 @@ mod tests {
         let error = fails(&format!("postgres://codepmp:hunter2@{place}/postgres")).await;
         assert!(matches!(error, DatabaseError::Refused { .. }), "{error}");
         let url = test.url();
-        let url = url
-            .expose_secret()
-            .replace(options.get_database().unwrap(), "nowhere");
+        let url = url.expose_secret().replace(options.get_database().unwrap(), "nowhere");
         let error = fails(&url).await;
         assert!(matches!(error, DatabaseError::NoDatabase { .. }), "{error}");
     }
@@ -379,10 +328,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
         let database = super::database(dir.path(), None).await.unwrap();
-        let applied: i64 = sqlx::query_scalar("select count(*) from _sqlx_migrations")
-            .fetch_one(&database.pool)
-            .await
-            .unwrap();
+        let applied: i64 =
+            sqlx::query_scalar("select count(*) from _sqlx_migrations").fetch_one(&database.pool).await.unwrap();
         assert!(applied > 0);
         let second = super::database(dir.path(), None).await.unwrap();
         second.close().await;
@@ -396,9 +343,7 @@ mod tests {
         let test = TestDatabase::new().await;
         let dir = tempfile::tempdir().unwrap();
         let url = test.url();
-        let database = super::database(dir.path(), Some(url.expose_secret()))
-            .await
-            .unwrap();
+        let database = super::database(dir.path(), Some(url.expose_secret())).await.unwrap();
         assert!(database.cluster.is_none());
         database.close().await;
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);

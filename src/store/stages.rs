@@ -50,17 +50,20 @@ impl Store {
             .bind(&stage.sampling)
             .fetch_one(self.pool())
             .await
-        }).await
+        })
+        .await
     }
 
     /// Ids of those of `fingerprints` that the database knows.
     pub async fn known_stages(&self, fingerprints: &[String]) -> StoreResult<HashMap<String, StageId>> {
-        let rows: Vec<(String, StageId)> = self.retrying(|| async {
-            sqlx::query_as("select fingerprint, id from stages where fingerprint = any($1)")
-                .bind(fingerprints)
-                .fetch_all(self.pool())
-                .await
-        }).await?;
+        let rows: Vec<(String, StageId)> = self
+            .retrying(|| async {
+                sqlx::query_as("select fingerprint, id from stages where fingerprint = any($1)")
+                    .bind(fingerprints)
+                    .fetch_all(self.pool())
+                    .await
+            })
+            .await?;
         Ok(rows.into_iter().collect())
     }
 
@@ -68,7 +71,8 @@ impl Store {
     pub async fn position(&self, stage: StageId) -> StoreResult<DocumentId> {
         self.retrying(|| async {
             sqlx::query_scalar("select position from stages where id = $1").bind(stage).fetch_one(self.pool()).await
-        }).await
+        })
+        .await
     }
 }
 
