@@ -96,7 +96,7 @@ impl RowWork {
     pub fn facets(&self) -> Facets {
         Facets {
             model: Some(self.model.to_string()),
-            prompt_fingerprint: Some(self.prompt.fingerprint().iter().map(|byte| format!("{byte:02x}")).collect()),
+            prompt_fingerprint: Some(format!("{:032x}", u128::from_be_bytes(self.prompt.fingerprint()))),
             sampling: Some(json!(&*self.sampling)),
         }
     }
@@ -157,6 +157,9 @@ pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Resu
     }
 }
 
+/// What a row came to; with the key of the request, if it made one.
+type Landed = (Option<[u8; 16]>, Finished);
+
 struct Driver<'w> {
     work: &'w RowWork,
     sink: AnswerSink,
@@ -165,8 +168,8 @@ struct Driver<'w> {
     calls: JoinSet<(Claimed, [u8; 16], Outcome)>,
     /// Requests whose answer is not committed yet, with the rows that wait for the same answer.
     asking: HashMap<[u8; 16], Vec<Claimed>>,
-    landed: Vec<(Option<[u8; 16]>, Finished)>,
-    commit: Option<JoinHandle<StoreResult<Vec<(Option<[u8; 16]>, Finished)>>>>,
+    landed: Vec<Landed>,
+    commit: Option<JoinHandle<StoreResult<Vec<Landed>>>>,
     call_ids: Vec<CallId>,
     stop: Option<String>,
     follow: Follow,
@@ -368,7 +371,7 @@ impl Driver<'_> {
     }
 
     /// Counts what was committed, and lets go of its requests.
-    fn settle(&mut self, context: &Context<AnyStage>, finished: Vec<(Option<[u8; 16]>, Finished)>) {
+    fn settle(&mut self, context: &Context<AnyStage>, finished: Vec<Landed>) {
         let (mut done, mut rejected) = (0, 0);
         for (key, row) in finished {
             match row.ending {

@@ -321,7 +321,7 @@ fn documents(stage: StageId, documents: &[NewDocument]) -> BinaryCopy {
             .float4(signals.mean_line)
             .float4(signals.alphanumeric_share)
             .float4(signals.comment_share)
-            .optional(signals.generated.as_deref())
+            .optional(signals.generated)
             .int4(new.parse_errors as i32);
     }
     rows
