@@ -223,7 +223,7 @@ impl Driver<'_> {
                     let key = request.request_key();
                     requests.push((row, request, key));
                 }
-                Err(message) => self.land(None, row, Vec::new(), rejected("prompt", message)),
+                Err(message) => self.land(None, &row, Vec::new(), rejected("prompt", message)),
             }
         }
         let keys: Vec<[u8; 16]> =
@@ -233,7 +233,7 @@ impl Driver<'_> {
             if let Some((call, answer)) = ledger.get(&key) {
                 context.meter().add_reused(1);
                 let ending = self.ending(answer, *call);
-                self.land(None, row, Vec::new(), ending);
+                self.land(None, &row, Vec::new(), ending);
             } else if let Some(waiting) = self.asking.get_mut(&key) {
                 waiting.push(row);
             } else {
@@ -336,9 +336,9 @@ impl Driver<'_> {
         };
         for waiting in self.asking.get_mut(&key).map(std::mem::take).unwrap_or_default() {
             context.meter().add_reused(1);
-            self.land(None, waiting, Vec::new(), ending.clone());
+            self.land(None, &waiting, Vec::new(), ending.clone());
         }
-        self.land(Some(key), row, calls, ending);
+        self.land(Some(key), &row, calls, ending);
         Ok(())
     }
 
@@ -349,7 +349,7 @@ impl Driver<'_> {
         }
     }
 
-    fn land(&mut self, key: Option<[u8; 16]>, row: Claimed, calls: Vec<NewCall>, ending: Ending) {
+    fn land(&mut self, key: Option<[u8; 16]>, row: &Claimed, calls: Vec<NewCall>, ending: Ending) {
         let finished =
             Finished { input_id: row.input_id, snippet_id: row.snippet_id, sample: row.sample, calls, ending };
         self.landed.push((key, finished));
@@ -382,7 +382,7 @@ impl Driver<'_> {
             let Some(key) = key else { continue };
             // Rows that came while the answer was being committed find it in the ledger when they are claimed again.
             for waiting in self.asking.remove(&key).unwrap_or_default() {
-                self.land(None, waiting, Vec::new(), Ending::Released);
+                self.land(None, &waiting, Vec::new(), Ending::Released);
             }
         }
         context.meter().add_done(done);
@@ -392,9 +392,9 @@ impl Driver<'_> {
     fn release_queue(&mut self) {
         while let Some((row, _, key)) = self.queue.pop_front() {
             for waiting in self.asking.remove(&key).unwrap_or_default() {
-                self.land(None, waiting, Vec::new(), Ending::Released);
+                self.land(None, &waiting, Vec::new(), Ending::Released);
             }
-            self.land(None, row, Vec::new(), Ending::Released);
+            self.land(None, &row, Vec::new(), Ending::Released);
         }
     }
 
