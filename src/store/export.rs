@@ -89,6 +89,17 @@ impl Store {
         }
     }
 
+    /// Number and highest id of a stage's pairs: what tells one export from another.
+    pub async fn pair_mark(&self, stage: StageId) -> StoreResult<(i64, i64)> {
+        self.retrying(|| async {
+            sqlx::query_as("select count(*), coalesce(max(id), 0) from pairs where stage_id = $1")
+                .bind(stage)
+                .fetch_one(self.pool())
+                .await
+        })
+        .await
+    }
+
     /// Its line of `pair_lineage`, as JSON.
     pub async fn lineage(&self, id: PairId) -> StoreResult<serde_json::Value> {
         self.retrying(|| async {
