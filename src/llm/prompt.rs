@@ -2,6 +2,7 @@
 //!
 //! Undefined variables and attributes are errors, never empty text: a prompt with a hole in it would be paid for row by row.
 
+use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, UndefinedBehavior, Value};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -72,6 +73,10 @@ impl Prompt {
     pub fn compile(settings: &PromptSettings, allowed_variables: &[&str]) -> Result<Self, PromptError> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        // A prompt that is trained on may well end with a line end.
+        if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
+            environment.set_syntax(syntax);
+        }
         let mut roles = Vec::new();
         let system = settings.system.as_ref().map(|source| ("system", Role::System, source));
         for (name, role, source) in system.into_iter().chain([("user", Role::User, &settings.user)]) {

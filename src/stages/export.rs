@@ -37,12 +37,13 @@ pub enum ExportFormat {
 }
 
 impl ExportFormat {
-    fn ending(self) -> &'static str {
-        match self {
+    fn file(self, split: &str) -> String {
+        let ending = match self {
             Self::Jsonl => "jsonl",
             Self::JsonlZst => "jsonl.zst",
             Self::Parquet => "parquet",
-        }
+        };
+        format!("{split}.{ending}")
     }
 }
 
@@ -95,7 +96,8 @@ impl Export {
         let made_of = needed.and_then(|needs| Some(&context.plan.stages[*needs.first()?].fingerprint));
         let mark = json!({ "pairs": pairs, "newest": newest, "stage": made_of, "format": self.settings.format });
         let note = out.join(MARK);
-        if std::fs::read(&note).is_ok_and(|found| found == mark.to_string().as_bytes()) {
+        let whole = ["train", "test"].iter().all(|split| out.join(self.settings.format.file(split)).exists());
+        if whole && std::fs::read(&note).is_ok_and(|found| found == mark.to_string().as_bytes()) {
             tracing::info!("{} holds these {pairs} pairs already", out.display());
         } else {
             let (train, test) = export_pairs(&context.store, context.needs[0][0], self.settings.format, &out).await?;
@@ -122,7 +124,7 @@ pub async fn export_pairs(
     std::fs::create_dir_all(out).with_context(|| format!("creating the folder {}", out.display()))?;
     let mut counts = [0; 2];
     for (count, split) in counts.iter_mut().zip(["train", "test"]) {
-        let path = out.join(format!("{split}.{}", format.ending()));
+        let path = out.join(format.file(split));
         *count =
             write(store, stage, format, split, &path).await.with_context(|| format!("writing {}", path.display()))?;
     }
