@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 
-use super::local::{self, Cluster, ClusterError, Durability, MINIMUM_MAJOR};
+use super::local::{self, Cluster, Durability, MINIMUM_MAJOR};
 use super::migrate::migrate;
 use error::{explain, place};
 use reconnect::Reconnect;
@@ -95,32 +95,31 @@ pub async fn database(
     data_dir: &Path,
     database_url: Option<&str>,
 ) -> Result<Database, DatabaseError> {
-    let (pool, cluster, url) = if let Some(url) = database_url {
-        let pool = connect(url, MAX_CONNECTIONS).await?;
-        (pool, None, SecretString::from(url))
-    } else {
-        let cluster = open_cluster(data_dir).await?;
-        let url = cluster.url(local::USER);
-        let pool = match connect(url.expose_secret(), MAX_CONNECTIONS).await {
-            Err(DatabaseError::NoDatabase { .. }) => {
-                create_database(cluster.url("postgres").expose_secret()).await?;
-                connect(url.expose_secret(), MAX_CONNECTIONS).await?
-            }
-            other => other?,
-        };
-        (pool, Some(cluster), url)
+    let Some(url) = database_url else {
+        return embedded(data_dir, Durability::Safe).await;
     };
+    let pool = connect(url, MAX_CONNECTIONS).await?;
     migrate(&pool).await?;
-    Ok(Database::new(pool, cluster, url))
+    Ok(Database::new(pool, None, SecretString::from(url)))
 }
 
-async fn open_cluster(data_dir: &Path) -> Result<Arc<Cluster>, ClusterError> {
+async fn embedded(data_dir: &Path, durability: Durability) -> Result<Database, DatabaseError> {
     let data_dir = data_dir.to_owned();
-    let open = move || Cluster::open(&data_dir, Durability::Safe);
-    match tokio::task::spawn_blocking(open).await {
-        Ok(opened) => opened.map(Arc::new),
+    let open = move || Cluster::open(&data_dir, durability);
+    let cluster = match tokio::task::spawn_blocking(open).await {
+        Ok(opened) => Arc::new(opened?),
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-    }
+    };
+    let url = cluster.url(local::USER);
+    let pool = match connect(url.expose_secret(), MAX_CONNECTIONS).await {
+        Err(DatabaseError::NoDatabase { .. }) => {
+            create_database(cluster.url("postgres").expose_secret()).await?;
+            connect(url.expose_secret(), MAX_CONNECTIONS).await?
+        }
+        other => other?,
+    };
+    migrate(&pool).await?;
+    Ok(Database::new(pool, Some(cluster), url))
 }
 
 /// Creates the program's database in the embedded cluster, unless another process just did.
@@ -239,17 +238,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_url_the_embedded_cluster_gets_a_migrated_database_and_stops_on_close() {
+    async fn the_embedded_cluster_gets_a_migrated_database_and_stops_on_close() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
-        let database = super::database(dir.path(), None).await.unwrap();
+        let database = embedded(dir.path(), Durability::Throwaway).await.unwrap();
         let applied: i64 = sqlx::query_scalar("select count(*) from _sqlx_migrations")
             .fetch_one(&database.pool)
             .await
             .unwrap();
         assert!(applied > 0);
-        let second = super::database(dir.path(), None).await.unwrap();
+        let second = embedded(dir.path(), Durability::Throwaway).await.unwrap();
         second.close().await;
         assert!(Cluster::status(dir.path()).unwrap().running.is_some());
         database.close().await;
