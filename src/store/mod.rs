@@ -14,12 +14,6 @@ pub mod lock;
 pub mod migrate;
 pub mod pairs;
 pub mod pool;
-pub mod progress;
-pub mod query;
-mod reconnect;
-pub mod runs;
-pub mod stages;
-pub mod tasks;
 #[doc(hidden)]
 pub mod testing;
 

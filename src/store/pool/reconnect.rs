@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::local::{Cluster, ClusterError};
-use super::pool::DatabaseError;
+use super::DatabaseError;
+use crate::store::local::{Cluster, ClusterError};
 
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -52,8 +52,11 @@ impl Reconnect {
         Self { place: place.into(), cluster, away: Arc::default() }
     }
 
-    /// See [`super::pool::Database::retrying`].
-    pub(super) async fn retrying<T, Run, Done>(&self, mut operation: Run) -> Result<T, DatabaseError>
+    /// See [`super::Database::retrying`].
+    pub(super) async fn retrying<T, Run, Done>(
+        &self,
+        mut operation: Run,
+    ) -> Result<T, DatabaseError>
     where
         Run: FnMut() -> Done,
         Done: Future<Output = Result<T, sqlx::Error>>,
@@ -147,7 +150,10 @@ mod tests {
         assert_eq!(done.unwrap(), 10);
         assert!(!reconnect.away.load(Ordering::Relaxed));
         let waited = begun.elapsed();
-        assert!((Duration::from_secs(10)..Duration::from_secs(60)).contains(&waited), "{waited:?}");
+        assert!(
+            (Duration::from_secs(10)..Duration::from_mins(1)).contains(&waited),
+            "{waited:?}"
+        );
     }
 
     #[tokio::test(start_paused = true)]
