@@ -14,6 +14,11 @@ pub mod lock;
 pub mod migrate;
 pub mod pairs;
 pub mod pool;
+pub mod progress;
+pub mod query;
+pub mod runs;
+pub mod stages;
+pub mod tasks;
 #[doc(hidden)]
 pub mod testing;
 

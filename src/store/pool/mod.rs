@@ -50,7 +50,12 @@ impl Database {
     pub(super) fn new(pool: PgPool, cluster: Option<Arc<Cluster>>, url: SecretString) -> Self {
         let place = place(&pool.connect_options());
         let reconnect = Reconnect::new(place, cluster.clone());
-        Self { pool, cluster, url, reconnect }
+        Self {
+            pool,
+            cluster,
+            url,
+            reconnect,
+        }
     }
 
     /// Runs `operation`, and runs it again for up to five minutes while the server is away; the embedded server is
@@ -126,7 +131,9 @@ async fn create_database(url: &str) -> Result<(), DatabaseError> {
     let _ = connection.close().await;
     match created {
         // duplicate_database, and what a race for it can end in.
-        Err(sqlx::Error::Database(e)) if matches!(e.code().as_deref(), Some("42P04" | "23505")) => Ok(()),
+        Err(sqlx::Error::Database(e)) if matches!(e.code().as_deref(), Some("42P04" | "23505")) => {
+            Ok(())
+        }
         Err(source) => Err(explain(source, &options)),
         Ok(_) => Ok(()),
     }
@@ -143,7 +150,11 @@ pub async fn connect(url: &str, max_connections: u32) -> Result<PgPool, Database
     let found = connection.server_version_num().map_or(0, |v| v / 10_000);
     let _ = connection.close().await;
     if found < MINIMUM_MAJOR {
-        return Err(DatabaseError::TooOld { place: place(&options), found, minimum: MINIMUM_MAJOR });
+        return Err(DatabaseError::TooOld {
+            place: place(&options),
+            found,
+            minimum: MINIMUM_MAJOR,
+        });
     }
     Ok(PgPoolOptions::new()
         .max_connections(max_connections)
@@ -164,9 +175,15 @@ pub async fn connect(url: &str, max_connections: u32) -> Result<PgPool, Database
 
 fn options(url: &str) -> Result<PgConnectOptions, DatabaseError> {
     match PgConnectOptions::from_str(url) {
-        Ok(options) => Ok(options.application_name(&local::application_name()).disable_statement_logging()),
-        Err(sqlx::Error::Configuration(e)) => Err(DatabaseError::Url { reason: e.to_string() }),
-        Err(_) => Err(DatabaseError::Url { reason: "unreadable".into() }),
+        Ok(options) => Ok(options
+            .application_name(&local::application_name())
+            .disable_statement_logging()),
+        Err(sqlx::Error::Configuration(e)) => Err(DatabaseError::Url {
+            reason: e.to_string(),
+        }),
+        Err(_) => Err(DatabaseError::Url {
+            reason: "unreadable".into(),
+        }),
     }
 }
 
@@ -189,7 +206,10 @@ mod tests {
 
     async fn fails(url: &str) -> DatabaseError {
         let error = connect(url, 1).await.unwrap_err();
-        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        assert!(
+            !format!("{error} {error:?}").contains("hunter2"),
+            "{error:?}"
+        );
         error
     }
 
@@ -210,7 +230,9 @@ mod tests {
         let error = fails(&format!("postgres://codepmp:hunter2@{place}/postgres")).await;
         assert!(matches!(error, DatabaseError::Refused { .. }), "{error}");
         let url = test.url();
-        let url = url.expose_secret().replace(options.get_database().unwrap(), "nowhere");
+        let url = url
+            .expose_secret()
+            .replace(options.get_database().unwrap(), "nowhere");
         let error = fails(&url).await;
         assert!(matches!(error, DatabaseError::NoDatabase { .. }), "{error}");
     }
@@ -238,7 +260,9 @@ mod tests {
         let test = TestDatabase::new().await;
         let dir = tempfile::tempdir().unwrap();
         let url = test.url();
-        let database = super::database(dir.path(), Some(url.expose_secret())).await.unwrap();
+        let database = super::database(dir.path(), Some(url.expose_secret()))
+            .await
+            .unwrap();
         assert!(database.cluster.is_none());
         database.close().await;
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
