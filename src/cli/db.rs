@@ -8,8 +8,8 @@ use tokio::task::spawn_blocking;
 
 use super::Exit;
 use super::args::DbCommand;
-use crate::store::{Store, external_url};
 use crate::store::local::{Cluster, Durability};
+use crate::store::{Store, external_url};
 
 /// `codepmp db`
 pub async fn db(command: DbCommand, data_dir: &Path) -> anyhow::Result<Exit> {
@@ -27,16 +27,13 @@ pub async fn db(command: DbCommand, data_dir: &Path) -> anyhow::Result<Exit> {
         }
         (DbCommand::Psql { args }, external) => {
             drop(Store::open(data_dir).await?);
-            let (mut psql, _cluster) = match external {
-                Some(url) => {
-                    let mut psql = std::process::Command::new("psql");
-                    psql.arg(url);
-                    (psql, None)
-                }
-                None => {
-                    let cluster = spawn_blocking(move || Cluster::open(&folder, Durability::Safe)).await??;
-                    (cluster.psql("codepmp")?, Some(cluster))
-                }
+            let (mut psql, _cluster) = if let Some(url) = external {
+                let mut psql = std::process::Command::new("psql");
+                psql.arg(url);
+                (psql, None)
+            } else {
+                let cluster = spawn_blocking(move || Cluster::open(&folder, Durability::Safe)).await??;
+                (cluster.psql("codepmp")?, Some(cluster))
             };
             let status = spawn_blocking(move || psql.args(args).status()).await?.context("starting psql")?;
             return Ok(if status.success() { Exit::Done } else { Exit::Failed });

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::Exit;
-use crate::store::{Store, external_url};
 use crate::store::local::{Binaries, Cluster};
+use crate::store::{Store, external_url};
 
 /// `codepmp doctor`
 pub async fn doctor(data_dir: &Path) -> anyhow::Result<Exit> {

@@ -1,4 +1,5 @@
 //! The command line: arguments as typed, commands, and everything that is printed.
+#![allow(clippy::print_stdout)] // the one place that prints
 
 mod args;
 mod db;

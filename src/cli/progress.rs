@@ -1,5 +1,6 @@
 //! Progress: bars on a terminal, a plain line every few seconds elsewhere, JSON lines on request.
 
+use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,16 +99,16 @@ fn counts(meter: &Meter) -> String {
     };
     for (number, what) in [(meter.rejected(), "rejected"), (meter.reused(), "from the ledger")] {
         if number > 0 {
-            text += &format!(", {} {what}", HumanCount(number));
+            let _ = write!(text, ", {} {what}", HumanCount(number));
         }
     }
     let seconds = meter.elapsed().as_secs_f64();
     if seconds > 0.0 && meter.state() != State::Waiting {
-        text += &format!(", {:.0}/s", (meter.done() + meter.rejected()) as f64 / seconds);
+        let _ = write!(text, ", {:.0}/s", (meter.done() + meter.rejected()) as f64 / seconds);
     }
     match left(meter).filter(|_| meter.state() == State::Running) {
         Some(left) => text + &format!(", {} left", HumanDuration(left)),
-        None => text + &format!(", {:.1} s", seconds),
+        None => text + &format!(", {seconds:.1} s"),
     }
 }
 

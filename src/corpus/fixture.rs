@@ -28,9 +28,7 @@ pub(super) fn tar_member(name: &str, kind: tar::EntryType, data: &[u8]) -> Vec<u
 
 /// A tar archive of files, with its end marker.
 pub(super) fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
-    let members = files
-        .iter()
-        .map(|(name, data)| tar_member(name, tar::EntryType::Regular, data));
+    let members = files.iter().map(|(name, data)| tar_member(name, tar::EntryType::Regular, data));
     let mut archive: Vec<u8> = members.flatten().collect();
     archive.resize(archive.len() + 1024, 0);
     archive
@@ -50,9 +48,7 @@ pub(super) fn zstd(data: &[u8]) -> Vec<u8> {
 pub(super) fn zip(files: &[(&str, &[u8])], comment: &str) -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
     for (name, data) in files {
-        writer
-            .start_file(*name, zip::write::SimpleFileOptions::default())
-            .unwrap();
+        writer.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
         writer.write_all(data).unwrap();
     }
     writer.set_comment(comment).unwrap();
@@ -68,20 +64,12 @@ pub(super) struct Laid {
 
 /// Lays `data` down as the file `name`.
 pub(super) fn lay(name: &str, data: &[u8]) -> Laid {
-    let kind = if name.contains(".jsonl") {
-        SourceKind::Jsonl
-    } else {
-        SourceKind::Archive
-    };
+    let kind = if name.contains(".jsonl") { SourceKind::Jsonl } else { SourceKind::Archive };
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(name), data).unwrap();
     let source = Source::new(kind, name);
     let shard = shards(&source, folder.path()).unwrap().swap_remove(0);
-    Laid {
-        folder,
-        source,
-        shard,
-    }
+    Laid { folder, source, shard }
 }
 
 impl Laid {
@@ -91,10 +79,7 @@ impl Laid {
 
     pub(super) fn entries_from(&self, from: u64) -> Vec<Entry> {
         let survey = self.shard.survey(&self.source);
-        self.shard
-            .read(&self.source, &survey, from)
-            .unwrap()
-            .collect()
+        self.shard.read(&self.source, &survey, from).unwrap().collect()
     }
 
     /// Positions and paths of the documents, all of which must have been readable.

@@ -13,14 +13,8 @@ use super::select::{MemberKind, Selection, Verdict, printable, too_large};
 use super::{Entry, Fault, text};
 
 /// Walks `folder` in the order of the names, links not followed, without git's own files.
-pub(super) fn walk(
-    folder: &Path,
-) -> impl Iterator<Item = walkdir::Result<DirEntry>> + Send + use<> {
-    WalkDir::new(folder)
-        .min_depth(1)
-        .sort_by_file_name()
-        .into_iter()
-        .filter_entry(|entry| entry.file_name() != ".git")
+pub(super) fn walk(folder: &Path) -> impl Iterator<Item = walkdir::Result<DirEntry>> + Send + use<> {
+    WalkDir::new(folder).min_depth(1).sort_by_file_name().into_iter().filter_entry(|entry| entry.file_name() != ".git")
 }
 
 /// The entries of a folder. Folders do not count as positions; whatever else lies there does.
@@ -34,29 +28,15 @@ pub(super) struct FolderEntries {
 }
 
 impl FolderEntries {
-    pub(super) fn new(
-        folder: PathBuf,
-        selection: Selection,
-        from: u64,
-        consumed: Arc<AtomicU64>,
-    ) -> Self {
+    pub(super) fn new(folder: PathBuf, selection: Selection, from: u64, consumed: Arc<AtomicU64>) -> Self {
         let walk = Box::new(walk(&folder));
-        Self {
-            folder,
-            walk,
-            selection,
-            next: 0,
-            from,
-            consumed,
-        }
+        Self { folder, walk, selection, next: 0, from, consumed }
     }
 
     /// Path within the folder, with `/`.
     fn name(&self, path: &Path) -> String {
         let inside = path.strip_prefix(&self.folder).unwrap_or(path);
-        let parts = inside
-            .components()
-            .map(|part| part.as_os_str().to_string_lossy());
+        let parts = inside.components().map(|part| part.as_os_str().to_string_lossy());
         parts.collect::<Vec<_>>().join("/")
     }
 
@@ -76,11 +56,7 @@ impl FolderEntries {
         }
         match self.selection.judge(&self.name(file.path()), kind, size) {
             Verdict::Skip => None,
-            Verdict::Refuse {
-                path,
-                fault,
-                message,
-            } => Some(refused(position, path, fault, message)),
+            Verdict::Refuse { path, fault, message } => Some(refused(position, path, fault, message)),
             Verdict::Read(path) => Some(self.read(position, path, file.path(), size)),
         }
     }
@@ -91,19 +67,9 @@ impl FolderEntries {
         // A file may grow while it is read.
         let read = File::open(file).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
         match read {
-            Ok(read) if read as u64 > limit => refused(
-                position,
-                path,
-                Fault::TooLarge,
-                too_large(read as u64, limit),
-            ),
+            Ok(read) if read as u64 > limit => refused(position, path, Fault::TooLarge, too_large(read as u64, limit)),
             Ok(_) => text::entry(position, path, bytes),
-            Err(error) => refused(
-                position,
-                path,
-                Fault::Unreadable,
-                format!("cannot read: {error}"),
-            ),
+            Err(error) => refused(position, path, Fault::Unreadable, format!("cannot read: {error}")),
         }
     }
 }
@@ -152,12 +118,7 @@ mod tests {
     fn files_come_in_the_order_of_their_names_and_others_only_count() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("b/.git")).unwrap();
-        for (name, text) in [
-            ("c.py", "c = 1"),
-            ("b/x.py", "x = 1"),
-            ("a.md", "#"),
-            ("b/.git/h.py", "h"),
-        ] {
+        for (name, text) in [("c.py", "c = 1"), ("b/x.py", "x = 1"), ("a.md", "#"), ("b/.git/h.py", "h")] {
             fs::write(folder.path().join(name), text).unwrap();
         }
         let read = |from| {
@@ -185,15 +146,8 @@ mod tests {
                 Entry::Document(document) => panic!("{document:?}"),
             })
             .collect();
-        let expected = [
-            ("a.py", Fault::Link),
-            ("b.py", Fault::Unreadable),
-            ("c.py", Fault::TooLarge),
-        ];
-        assert_eq!(
-            faults,
-            expected.map(|(path, fault)| (path.to_owned(), fault))
-        );
+        let expected = [("a.py", Fault::Link), ("b.py", Fault::Unreadable), ("c.py", Fault::TooLarge)];
+        assert_eq!(faults, expected.map(|(path, fault)| (path.to_owned(), fault)));
     }
 
     #[test]
@@ -208,13 +162,8 @@ mod tests {
         fs::remove_dir(folder.path().join("b")).unwrap();
         let rest: Vec<_> = entries.collect();
         assert_eq!(rest.len(), 2, "{rest:?}");
-        let Entry::Rejected(rejected) = &rest[0] else {
-            panic!("{rest:?}")
-        };
-        assert_eq!(
-            (rejected.path.as_str(), rejected.fault),
-            ("b", Fault::Unreadable)
-        );
+        let Entry::Rejected(rejected) = &rest[0] else { panic!("{rest:?}") };
+        assert_eq!((rejected.path.as_str(), rejected.fault), ("b", Fault::Unreadable));
         assert!(matches!(&rest[1], Entry::Document(document) if document.entry == 2));
     }
 }

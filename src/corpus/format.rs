@@ -50,10 +50,7 @@ impl Format {
                 (".jsonl.zst", Self::Jsonl(Compression::Zstd)),
             ],
         };
-        endings
-            .iter()
-            .find(|(ending, _)| name.ends_with(ending))
-            .map(|(_, format)| *format)
+        endings.iter().find(|(ending, _)| name.ends_with(ending)).map(|(_, format)| *format)
     }
 
     /// The endings that a source of `kind` reads, for messages.
@@ -68,17 +65,8 @@ impl Format {
 
 /// `name` without the ending that tells its format.
 pub(super) fn stem(name: &str) -> &str {
-    const ENDINGS: [&str; 9] = [
-        ".tar.gz",
-        ".tar.zst",
-        ".jsonl.gz",
-        ".jsonl.zst",
-        ".tgz",
-        ".tar",
-        ".zip",
-        ".whl",
-        ".jsonl",
-    ];
+    const ENDINGS: [&str; 9] =
+        [".tar.gz", ".tar.zst", ".jsonl.gz", ".jsonl.zst", ".tgz", ".tar", ".zip", ".whl", ".jsonl"];
     let cut = ENDINGS.iter().find_map(|ending| {
         let at = name.len().checked_sub(ending.len())?;
         let same = name.is_char_boundary(at) && name[at..].eq_ignore_ascii_case(ending);
@@ -94,19 +82,13 @@ mod tests {
     #[test]
     fn the_name_tells_the_format_in_any_case() {
         let archive = |name: &str| Format::of(Path::new(name), SourceKind::Archive);
-        assert_eq!(
-            archive("a/click-8.1.7.tar.gz"),
-            Some(Format::Tar(Compression::Gzip))
-        );
+        assert_eq!(archive("a/click-8.1.7.tar.gz"), Some(Format::Tar(Compression::Gzip)));
         assert_eq!(archive("A.TGZ"), Some(Format::Tar(Compression::Gzip)));
         assert_eq!(archive("a.tar.zst"), Some(Format::Tar(Compression::Zstd)));
         assert_eq!(archive("a.whl"), Some(Format::Wheel));
         assert_eq!(archive("a.jsonl"), None);
         let jsonl = |name: &str| Format::of(Path::new(name), SourceKind::Jsonl);
-        assert_eq!(
-            jsonl("rows.jsonl.gz"),
-            Some(Format::Jsonl(Compression::Gzip))
-        );
+        assert_eq!(jsonl("rows.jsonl.gz"), Some(Format::Jsonl(Compression::Gzip)));
         assert_eq!(jsonl("rows.json"), None);
     }
 

@@ -12,16 +12,11 @@ pub(super) fn commit(folder: &Path) -> Option<String> {
     let Some(reference) = head.trim().strip_prefix("ref:").map(str::trim) else {
         return Some(head.trim().to_owned()).filter(|commit| is_commit(commit));
     };
-    let loose = fs::read_to_string(git.join(reference))
-        .ok()
-        .map(|commit| commit.trim().to_owned());
+    let loose = fs::read_to_string(git.join(reference)).ok().map(|commit| commit.trim().to_owned());
     let commit = loose.or_else(|| {
         let packed = fs::read_to_string(git.join("packed-refs")).ok()?;
         let lines = packed.lines().filter_map(|line| line.split_once(' '));
-        lines
-            .into_iter()
-            .find(|(_, name)| *name == reference)
-            .map(|(commit, _)| commit.to_owned())
+        lines.into_iter().find(|(_, name)| *name == reference).map(|(commit, _)| commit.to_owned())
     });
     commit.filter(|commit| is_commit(commit))
 }
@@ -29,14 +24,8 @@ pub(super) fn commit(folder: &Path) -> Option<String> {
 /// `owner/name` of the remote `origin`.
 pub(super) fn repository(folder: &Path) -> Option<String> {
     let config = fs::read_to_string(folder.join(".git/config")).ok()?;
-    let origin = config
-        .split("[remote \"origin\"]")
-        .nth(1)?
-        .split("\n[")
-        .next()?;
-    let url = origin
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("url")?.trim().strip_prefix('='))?;
+    let origin = config.split("[remote \"origin\"]").nth(1)?.split("\n[").next()?;
+    let url = origin.lines().find_map(|line| line.trim().strip_prefix("url")?.trim().strip_prefix('='))?;
     let url = url.trim().trim_end_matches('/');
     let url = url.strip_suffix(".git").unwrap_or(url);
     let mut parts = url.rsplit(['/', ':']).filter(|part| !part.is_empty());
@@ -78,17 +67,9 @@ mod tests {
 
     #[test]
     fn the_remote_names_the_repository_in_both_forms_of_address() {
-        for url in [
-            "https://github.com/pallets/click.git",
-            "git@github.com:pallets/click",
-        ] {
-            let config = format!(
-                "[core]\n\tbare = false\n[remote \"origin\"]\n\turl = {url}\n[branch \"x\"]\n"
-            );
-            assert_eq!(
-                repository(checkout(&[("config", &config)]).path()).as_deref(),
-                Some("pallets/click")
-            );
+        for url in ["https://github.com/pallets/click.git", "git@github.com:pallets/click"] {
+            let config = format!("[core]\n\tbare = false\n[remote \"origin\"]\n\turl = {url}\n[branch \"x\"]\n");
+            assert_eq!(repository(checkout(&[("config", &config)]).path()).as_deref(), Some("pallets/click"));
         }
     }
 }

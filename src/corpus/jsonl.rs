@@ -57,11 +57,7 @@ impl JsonlEntries {
     }
 
     fn step(&mut self, position: u64) -> io::Result<Option<Entry>> {
-        let hold = if position < self.from {
-            0
-        } else {
-            self.max_line_bytes
-        };
+        let hold = if position < self.from { 0 } else { self.max_line_bytes };
         let length = match read_line(&mut self.input, &mut self.line, hold)? {
             Line::End => {
                 self.done = true;
@@ -72,28 +68,14 @@ impl JsonlEntries {
             Line::Held if self.line.trim_ascii().is_empty() => return Ok(None),
             Line::Held => return Ok(self.row(position)),
         };
-        let message = format!(
-            "line {}: {length} bytes, over {}",
-            position + 1,
-            self.max_line_bytes
-        );
-        Ok(Some(refused(
-            position,
-            self.shard.clone(),
-            Fault::TooLarge,
-            message,
-        )))
+        let message = format!("line {}: {length} bytes, over {}", position + 1, self.max_line_bytes);
+        Ok(Some(refused(position, self.shard.clone(), Fault::TooLarge, message)))
     }
 
     fn row(&self, position: u64) -> Option<Entry> {
         let line = position + 1;
         let refuse = |path: String, fault, message: String| {
-            Some(refused(
-                position,
-                path,
-                fault,
-                format!("line {line}: {message}"),
-            ))
+            Some(refused(position, path, fault, format!("line {line}: {message}")))
         };
         let row = match row::parse(&self.line, &self.fields) {
             Ok(row) => row,
@@ -104,11 +86,7 @@ impl JsonlEntries {
             Some(path) => match self.selection.judge(&path, MemberKind::File, size) {
                 Verdict::Skip => return None,
                 Verdict::Read(path) => path,
-                Verdict::Refuse {
-                    path,
-                    fault,
-                    message,
-                } => return refuse(path, fault, message),
+                Verdict::Refuse { path, fault, message } => return refuse(path, fault, message),
             },
             None => format!("line-{line}.py"),
         };
@@ -121,20 +99,13 @@ impl JsonlEntries {
             Err(Flaw { fault, message }) => return refuse(path, fault, message),
         };
         let provenance = Provenance {
-            repository: row
-                .repository
-                .unwrap_or_else(|| self.fallback.repository.clone()),
+            repository: row.repository.unwrap_or_else(|| self.fallback.repository.clone()),
             revision: row.revision.or_else(|| self.fallback.revision.clone()),
             licence: row.licence.or_else(|| self.fallback.licence.clone()),
             licence_path: None,
         };
         let provenance = Some(provenance);
-        Some(Entry::Document(Document {
-            entry: position,
-            path,
-            content,
-            provenance,
-        }))
+        Some(Entry::Document(Document { entry: position, path, content, provenance }))
     }
 }
 
@@ -181,11 +152,7 @@ fn read_line(input: &mut dyn BufRead, line: &mut Vec<u8>, hold: u64) -> io::Resu
         let consumed = part.len() + usize::from(newline.is_some());
         input.consume(consumed);
         if newline.is_some() || consumed == 0 {
-            return Ok(if fits {
-                Line::Held
-            } else {
-                Line::Passed(length)
-            });
+            return Ok(if fits { Line::Held } else { Line::Passed(length) });
         }
     }
 }
@@ -208,25 +175,15 @@ mod tests {
 
     #[test]
     fn rows_of_the_stack_are_read_with_their_provenance() {
-        let data = format!(
-            "{}\n\n{}\n{}",
-            row("a.py", "a = 1\r\n"),
-            row("b.c", "b"),
-            row("c.py", "c")
-        );
+        let data = format!("{}\n\n{}\n{}", row("a.py", "a = 1\r\n"), row("b.c", "b"), row("c.py", "c"));
         for (name, data) in [
             ("r.jsonl", data.clone().into_bytes()),
             ("r.jsonl.gz", gzip(data.as_bytes())),
             ("r.jsonl.zst", zstd(data.as_bytes())),
         ] {
             let laid = lay(name, &data);
-            assert_eq!(
-                laid.paths(),
-                [(0, "a.py".to_owned()), (3, "c.py".to_owned())]
-            );
-            let Entry::Document(document) = &laid.entries()[0] else {
-                panic!("{name}")
-            };
+            assert_eq!(laid.paths(), [(0, "a.py".to_owned()), (3, "c.py".to_owned())]);
+            let Entry::Document(document) = &laid.entries()[0] else { panic!("{name}") };
             assert_eq!(document.content, "a = 1\n");
             let provenance = Provenance {
                 repository: "o/n".to_owned(),
@@ -240,57 +197,31 @@ mod tests {
 
     #[test]
     fn a_row_that_tells_less_falls_back_on_the_source() {
-        let data =
-            r#"{"text": "a = 1", "max_stars_repo_name": null, "max_stars_repo_licenses": []}"#;
+        let data = r#"{"text": "a = 1", "max_stars_repo_name": null, "max_stars_repo_licenses": []}"#;
         let mut laid = lay("rows.jsonl", data.as_bytes());
         laid.source.fields.content = "text".to_owned();
         laid.source.licence = Some("MIT".to_owned());
-        let Entry::Document(document) = &laid.entries()[0] else {
-            panic!("not read")
-        };
+        let Entry::Document(document) = &laid.entries()[0] else { panic!("not read") };
         assert_eq!(document.path, "line-1.py");
         let provenance = document.provenance.as_ref().unwrap();
-        assert_eq!(
-            (
-                provenance.repository.as_str(),
-                provenance.licence.as_deref()
-            ),
-            ("rows", Some("MIT"))
-        );
+        assert_eq!((provenance.repository.as_str(), provenance.licence.as_deref()), ("rows", Some("MIT")));
     }
 
     #[test]
     fn broken_lines_are_rejected_with_file_and_line_and_the_rest_is_read() {
-        let lines = [
-            "{\"content\": \"x",
-            "[1]",
-            "{\"other\": 1}",
-            "{\"content\": 7}",
-            "{} x",
-            &row("a.py", "a"),
-        ];
+        let lines = ["{\"content\": \"x", "[1]", "{\"other\": 1}", "{\"content\": 7}", "{} x", &row("a.py", "a")];
         let laid = lay("r.jsonl", lines.join("\n").as_bytes());
         let entries = laid.entries();
         assert!(matches!(&entries[5], Entry::Document(document) if document.entry == 5));
         let messages: Vec<_> = entries[..5]
             .iter()
             .map(|entry| match entry {
-                Entry::Rejected(r) if r.fault == Fault::BrokenLine && r.path == "r.jsonl" => {
-                    &*r.message
-                }
+                Entry::Rejected(r) if r.fault == Fault::BrokenLine && r.path == "r.jsonl" => &*r.message,
                 other => panic!("{other:?}"),
             })
             .collect();
-        assert!(
-            messages[0].starts_with("line 1: EOF while parsing a string (column"),
-            "{}",
-            messages[0]
-        );
-        assert!(
-            messages[1].contains("expected a JSON object"),
-            "{}",
-            messages[1]
-        );
+        assert!(messages[0].starts_with("line 1: EOF while parsing a string (column"), "{}", messages[0]);
+        assert!(messages[1].contains("expected a JSON object"), "{}", messages[1]);
         assert_eq!(messages[2], "line 3: the row has no field `content`");
         assert!(messages[3].contains("expected a string"), "{}", messages[3]);
         assert!(messages[4].starts_with("line 5: "), "{}", messages[4]);
@@ -303,10 +234,7 @@ mod tests {
         let mut laid = lay("r.jsonl.gz", &data);
         laid.source.max_file_bytes = 1000;
         let broken = "r.jsonl.gz".to_owned();
-        let expected = [
-            (0, broken.clone(), Fault::TooLarge),
-            (2, broken, Fault::TooLarge),
-        ];
+        let expected = [(0, broken.clone(), Fault::TooLarge), (2, broken, Fault::TooLarge)];
         assert_eq!(laid.faults(), expected);
         assert_eq!(laid.last_message(), "line 3: 2097152 bytes, over 1056576");
     }
@@ -315,20 +243,11 @@ mod tests {
     fn a_passed_over_line_gives_its_memory_back() {
         let mut line = Vec::new();
         let mut input: &[u8] = &[&[b'x'; 5000][..], b"\nshort\n"].concat();
-        assert!(matches!(
-            read_line(&mut input, &mut line, 100),
-            Ok(Line::Passed(5000))
-        ));
+        assert!(matches!(read_line(&mut input, &mut line, 100), Ok(Line::Passed(5000))));
         assert_eq!(line.capacity(), 0);
-        assert!(matches!(
-            read_line(&mut input, &mut line, 100),
-            Ok(Line::Held)
-        ));
+        assert!(matches!(read_line(&mut input, &mut line, 100), Ok(Line::Held)));
         assert_eq!(line, b"short");
-        assert!(matches!(
-            read_line(&mut input, &mut line, 100),
-            Ok(Line::End)
-        ));
+        assert!(matches!(read_line(&mut input, &mut line, 100), Ok(Line::End)));
     }
 
     #[test]
@@ -342,18 +261,8 @@ mod tests {
         ];
         let mut laid = lay("r.jsonl", rows.join("\n").as_bytes());
         laid.source.max_file_bytes = 10;
-        let faults: Vec<_> = laid
-            .faults()
-            .into_iter()
-            .map(|(_, _, fault)| fault)
-            .collect();
-        let expected = [
-            Fault::NulByte,
-            Fault::Empty,
-            Fault::UnsafePath,
-            Fault::TooLarge,
-            Fault::BrokenNotebook,
-        ];
+        let faults: Vec<_> = laid.faults().into_iter().map(|(_, _, fault)| fault).collect();
+        let expected = [Fault::NulByte, Fault::Empty, Fault::UnsafePath, Fault::TooLarge, Fault::BrokenNotebook];
         assert_eq!(faults, expected);
         assert!(laid.last_message().starts_with("line 5: not a notebook"));
     }
@@ -365,9 +274,6 @@ mod tests {
         let laid = lay("r.jsonl.gz", &packed[..packed.len() / 2]);
         let count = laid.entries().len() - 1;
         assert!(count > 100);
-        assert_eq!(
-            laid.faults(),
-            [(count as u64, "r.jsonl.gz".to_owned(), Fault::Corrupt)]
-        );
+        assert_eq!(laid.faults(), [(count as u64, "r.jsonl.gz".to_owned(), Fault::Corrupt)]);
     }
 }

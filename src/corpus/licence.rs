@@ -7,20 +7,11 @@
 pub(super) fn is_licence_file(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
     let (stem, ending) = name.split_once('.').unwrap_or((&name, ""));
-    let named = ["LICENSE", "LICENCE", "COPYING", "UNLICENSE"]
-        .iter()
-        .any(|word| {
-            stem.strip_prefix(word)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '_', 'S']))
-                || stem
-                    .strip_suffix(word)
-                    .is_some_and(|rest| rest.ends_with(['-', '_']))
-        });
-    named
-        && !matches!(
-            ending,
-            "PY" | "PYC" | "PYI" | "IPYNB" | "JSON" | "HTML" | "TOML" | "SPDX"
-        )
+    let named = ["LICENSE", "LICENCE", "COPYING", "UNLICENSE"].iter().any(|word| {
+        stem.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '_', 'S']))
+            || stem.strip_suffix(word).is_some_and(|rest| rest.ends_with(['-', '_']))
+    });
+    named && !matches!(ending, "PY" | "PYC" | "PYI" | "IPYNB" | "JSON" | "HTML" | "TOML" | "SPDX")
 }
 
 /// How much of a text is looked at, in bytes: the longest licence here, with room before it.
@@ -47,18 +38,10 @@ pub(super) fn from_text(text: &str) -> Option<&'static str> {
         let kept = has("permission notice shall be included") || has("permission notice appear");
         return Some(if kept { "MIT" } else { "MIT-0" });
     }
-    if has(
-        "permission to use copy modify and or distribute this software for any purpose with or without fee",
-    ) || has(
-        "permission to use copy modify and distribute this software for any purpose with or without fee",
-    ) {
-        return Some(
-            if has("copyright notice and this permission notice appear") {
-                "ISC"
-            } else {
-                "0BSD"
-            },
-        );
+    if has("permission to use copy modify and or distribute this software for any purpose with or without fee")
+        || has("permission to use copy modify and distribute this software for any purpose with or without fee")
+    {
+        return Some(if has("copyright notice and this permission notice appear") { "ISC" } else { "0BSD" });
     }
     if has("redistribution and use in source and binary forms") {
         return Some(if has("all advertising materials") {
@@ -99,18 +82,9 @@ fn titled(text: &str) -> Option<&'static str> {
     // A title stands at the top, with its version right after it.
     const TITLES: [(&str, &[(&str, &str)]); 4] = [
         ("mozilla public license", &[("2 0", "MPL-2.0")]),
-        (
-            "gnu affero general public license",
-            &[("3", "AGPL-3.0-only")],
-        ),
-        (
-            "gnu lesser general public license",
-            &[("3", "LGPL-3.0-only"), ("2 1", "LGPL-2.1-only")],
-        ),
-        (
-            "gnu general public license",
-            &[("3", "GPL-3.0-only"), ("2", "GPL-2.0-only")],
-        ),
+        ("gnu affero general public license", &[("3", "AGPL-3.0-only")]),
+        ("gnu lesser general public license", &[("3", "LGPL-3.0-only"), ("2 1", "LGPL-2.1-only")]),
+        ("gnu general public license", &[("3", "GPL-3.0-only"), ("2", "GPL-2.0-only")]),
     ];
     let mut head = 600.min(text.len());
     while !text.is_char_boundary(head) {
@@ -119,13 +93,8 @@ fn titled(text: &str) -> Option<&'static str> {
     let found = TITLES.iter().filter_map(|(title, versions)| {
         let at = text[..head].find(title)?;
         let after = text[at + title.len()..].trim_start();
-        let after = after
-            .strip_prefix("version")
-            .or_else(|| after.strip_prefix('v'))?
-            .trim_start();
-        let version = versions
-            .iter()
-            .find(|(version, _)| after.starts_with(version))?;
+        let after = after.strip_prefix("version").or_else(|| after.strip_prefix('v'))?.trim_start();
+        let version = versions.iter().find(|(version, _)| after.starts_with(version))?;
         Some((at, version.1))
     });
     found.min_by_key(|(at, _)| *at).map(|(_, id)| id)
@@ -138,11 +107,7 @@ pub(super) fn from_name(name: &str) -> Option<&'static str> {
         return None;
     }
     let name = plain(name);
-    let name = name
-        .trim()
-        .trim_start_matches("the ")
-        .trim_end_matches(" license")
-        .trim_end_matches(" licence");
+    let name = name.trim().trim_start_matches("the ").trim_end_matches(" license").trim_end_matches(" licence");
     Some(match name {
         "mit" | "expat" | "mit expat" => "MIT",
         "mit 0" => "MIT-0",
@@ -158,11 +123,7 @@ pub(super) fn from_name(name: &str) -> Option<&'static str> {
         "bsd 2 clause" | "2 clause bsd" | "simplified bsd" | "bsd 2" => "BSD-2-Clause",
         "0bsd" => "0BSD",
         "isc" | "iscl" => "ISC",
-        "mpl 2 0"
-        | "mpl2"
-        | "mpl 2"
-        | "mozilla public license 2 0"
-        | "mozilla public license 2 0 mpl 2 0" => "MPL-2.0",
+        "mpl 2 0" | "mpl2" | "mpl 2" | "mozilla public license 2 0" | "mozilla public license 2 0 mpl 2 0" => "MPL-2.0",
         "psf" | "psf 2 0" | "python software foundation" => "PSF-2.0",
         "unlicense" | "public domain unlicense" => "Unlicense",
         "gpl 2 0" | "gpl 2 0 only" | "gplv2" | "gpl v2" => "GPL-2.0-only",
@@ -225,13 +186,7 @@ mod tests {
         ] {
             assert!(is_licence_file(name), "{name}");
         }
-        for name in [
-            "license.py",
-            "licensing.md",
-            "test_license.py",
-            "README",
-            "license.json",
-        ] {
+        for name in ["license.py", "licensing.md", "test_license.py", "README", "license.json"] {
             assert!(!is_licence_file(name), "{name}");
         }
     }
@@ -243,10 +198,7 @@ mod tests {
                 "MIT",
                 "Permission is hereby granted, free of charge, to any person obtaining a copy\nof this ... The above copyright notice and this\npermission notice shall be included in all",
             ),
-            (
-                "MIT-0",
-                "Permission is hereby granted, free of charge, to any person obtaining a copy of this software",
-            ),
+            ("MIT-0", "Permission is hereby granted, free of charge, to any person obtaining a copy of this software"),
             (
                 "Apache-2.0",
                 "                                 Apache License\n                           Version 2.0, January 2004",
@@ -255,10 +207,7 @@ mod tests {
                 "BSD-3-Clause",
                 "Redistribution and use in source and binary forms, with or without ... to endorse or promote products",
             ),
-            (
-                "BSD-2-Clause",
-                "Redistribution and use in source and binary forms, with or without modification",
-            ),
+            ("BSD-2-Clause", "Redistribution and use in source and binary forms, with or without modification"),
             (
                 "ISC",
                 "Permission to use, copy, modify, and/or distribute this software for any purpose with or without fee is hereby granted, provided that the above copyright notice and this permission notice appear in all copies.",
@@ -271,26 +220,14 @@ mod tests {
                 "MPL-2.0",
                 "Mozilla Public License Version 2.0\n=====\n ... GNU General Public License, Version 2.0, the GNU Lesser",
             ),
-            (
-                "PSF-2.0",
-                "PYTHON SOFTWARE FOUNDATION LICENSE VERSION 2\n-----",
-            ),
-            (
-                "Unlicense",
-                "This is free and unencumbered software released into the public domain.",
-            ),
+            ("PSF-2.0", "PYTHON SOFTWARE FOUNDATION LICENSE VERSION 2\n-----"),
+            ("Unlicense", "This is free and unencumbered software released into the public domain."),
             (
                 "GPL-3.0-only",
                 "GNU GENERAL PUBLIC LICENSE\n Version 3, 29 June 2007 ... use the GNU Lesser General Public License instead",
             ),
-            (
-                "GPL-2.0-only",
-                "GNU GENERAL PUBLIC LICENSE\n Version 2, June 1991",
-            ),
-            (
-                "LGPL-2.1-only",
-                "GNU LESSER GENERAL PUBLIC LICENSE\n Version 2.1, February 1999",
-            ),
+            ("GPL-2.0-only", "GNU GENERAL PUBLIC LICENSE\n Version 2, June 1991"),
+            ("LGPL-2.1-only", "GNU LESSER GENERAL PUBLIC LICENSE\n Version 2.1, February 1999"),
             (
                 "LGPL-3.0-only",
                 "GNU LESSER GENERAL PUBLIC LICENSE Version 3 ... incorporates version 3 of the GNU General Public License",
@@ -314,13 +251,7 @@ mod tests {
         assert_eq!(from_name("BSD-3-Clause"), Some("BSD-3-Clause"));
         assert_eq!(from_name("BSD"), None);
         assert_eq!(from_name("GPLv3+"), None);
-        assert_eq!(
-            from_classifier("License :: OSI Approved :: MIT License"),
-            Some("MIT")
-        );
-        assert_eq!(
-            from_classifier("License :: OSI Approved :: BSD License"),
-            None
-        );
+        assert_eq!(from_classifier("License :: OSI Approved :: MIT License"), Some("MIT"));
+        assert_eq!(from_classifier("License :: OSI Approved :: BSD License"), None);
     }
 }

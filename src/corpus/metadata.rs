@@ -31,9 +31,7 @@ impl Metadata {
                 "license" => {
                     named = licence::from_name(&value).or_else(|| licence::from_text(&value));
                 }
-                "classifier"
-                    if value.starts_with("License ::") && value != "License :: OSI Approved" =>
-                {
+                "classifier" if value.starts_with("License ::") && value != "License :: OSI Approved" => {
                     let id = licence::from_classifier(&value);
                     classified = classified.zip(id).map(|(mut ids, id)| {
                         ids.push(id);
@@ -44,9 +42,7 @@ impl Metadata {
             }
         }
         // Several classifiers do not say whether one may choose: all of them hold.
-        let classified = classified
-            .filter(|ids| !ids.is_empty())
-            .map(|ids| ids.join(" AND "));
+        let classified = classified.filter(|ids| !ids.is_empty()).map(|ids| ids.join(" AND "));
         metadata.licence = expression.or(named.map(str::to_owned)).or(classified);
         metadata
     }
@@ -74,10 +70,7 @@ fn fields(text: &str) -> Vec<(&str, String)> {
 /// A package's name in the normal form of PEP 503, so that a wheel and an sdist agree.
 pub(super) fn normal_name(name: &str) -> String {
     let parts = name.split(['-', '_', '.']).filter(|part| !part.is_empty());
-    parts
-        .map(str::to_ascii_lowercase)
-        .collect::<Vec<_>>()
-        .join("-")
+    parts.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("-")
 }
 
 /// Name and version in the file name of a wheel: `name-version(-build)?-python-abi-platform`.
@@ -90,22 +83,15 @@ pub(super) fn of_wheel(stem: &str) -> Option<(String, String)> {
 pub(super) fn name_and_version(stem: &str) -> Option<(&str, &str)> {
     let (name, version) = stem.rsplit_once('-')?;
     let digits = version.strip_prefix('v').unwrap_or(version);
-    (!name.is_empty() && digits.starts_with(|c: char| c.is_ascii_digit()))
-        .then_some((name, version))
+    (!name.is_empty() && digits.starts_with(|c: char| c.is_ascii_digit())).then_some((name, version))
 }
 
 /// The repository in the name of a top folder as GitHub makes it: `name-REF` or `owner-name-COMMIT`.
 pub(super) fn github_repository<'a>(folder: &'a str, commit: &str) -> &'a str {
-    let short = folder
-        .rsplit_once('-')
-        .filter(|(_, end)| end.len() >= 7 && commit.starts_with(end));
+    let short = folder.rsplit_once('-').filter(|(_, end)| end.len() >= 7 && commit.starts_with(end));
     let branch = ["-main", "-master", "-develop", "-HEAD"];
     let branch = branch.iter().find_map(|ending| folder.strip_suffix(ending));
-    short
-        .map(|(name, _)| name)
-        .or(branch)
-        .or_else(|| name_and_version(folder).map(|(name, _)| name))
-        .unwrap_or(folder)
+    short.map(|(name, _)| name).or(branch).or_else(|| name_and_version(folder).map(|(name, _)| name)).unwrap_or(folder)
 }
 
 /// Whether `text` is a commit's name: SHA-1 or SHA-256 in hexadecimal.
@@ -118,16 +104,12 @@ mod tests {
     use super::*;
 
     fn licence(fields: &str) -> Option<String> {
-        Metadata::parse(&format!(
-            "Metadata-Version: 2.1\nName: X\n{fields}\n\nLicense: GPLv3\n"
-        ))
-        .licence
+        Metadata::parse(&format!("Metadata-Version: 2.1\nName: X\n{fields}\n\nLicense: GPLv3\n")).licence
     }
 
     #[test]
     fn name_and_version_are_read_up_to_the_description() {
-        let metadata =
-            Metadata::parse("Name: Foo.Bar_baz\nVersion: 1.2\nLicense: UNKNOWN\n\nVersion: 9\n");
+        let metadata = Metadata::parse("Name: Foo.Bar_baz\nVersion: 1.2\nLicense: UNKNOWN\n\nVersion: 9\n");
         assert_eq!(metadata.name.as_deref(), Some("foo-bar-baz"));
         assert_eq!(metadata.version.as_deref(), Some("1.2"));
         assert_eq!(metadata.licence, None);
@@ -138,18 +120,9 @@ mod tests {
         let mit = "Classifier: License :: OSI Approved :: MIT License";
         let bsd = "Classifier: License :: OSI Approved :: BSD License";
         let expression = "License-Expression: Apache-2.0 OR BSD-3-Clause";
-        assert_eq!(
-            licence(&format!("License: MIT\n{expression}")).as_deref(),
-            Some("Apache-2.0 OR BSD-3-Clause")
-        );
-        assert_eq!(
-            licence(&format!("License: BSD-3-Clause\n{bsd}")).as_deref(),
-            Some("BSD-3-Clause")
-        );
-        assert_eq!(
-            licence(&format!("License: see LICENSE\n{mit}")).as_deref(),
-            Some("MIT")
-        );
+        assert_eq!(licence(&format!("License: MIT\n{expression}")).as_deref(), Some("Apache-2.0 OR BSD-3-Clause"));
+        assert_eq!(licence(&format!("License: BSD-3-Clause\n{bsd}")).as_deref(), Some("BSD-3-Clause"));
+        assert_eq!(licence(&format!("License: see LICENSE\n{mit}")).as_deref(), Some("MIT"));
         assert_eq!(licence(&format!("{mit}\n{bsd}")), None);
         assert_eq!(licence("License: BSD"), None);
     }
@@ -162,15 +135,9 @@ mod tests {
 
     #[test]
     fn file_and_folder_names_tell_name_and_version() {
-        assert_eq!(
-            of_wheel("Foo_bar-1.2-py3-none-any"),
-            Some(("foo-bar".to_owned(), "1.2".to_owned()))
-        );
+        assert_eq!(of_wheel("Foo_bar-1.2-py3-none-any"), Some(("foo-bar".to_owned(), "1.2".to_owned())));
         assert_eq!(of_wheel("foo"), None);
-        assert_eq!(
-            name_and_version("python-dateutil-2.9.0.post0"),
-            Some(("python-dateutil", "2.9.0.post0"))
-        );
+        assert_eq!(name_and_version("python-dateutil-2.9.0.post0"), Some(("python-dateutil", "2.9.0.post0")));
         assert_eq!(name_and_version("my-repo"), None);
     }
 
@@ -179,14 +146,8 @@ mod tests {
         let commit = "874ca2bc1c30b93a4ac6e39b30e3cf9ffbb4a7d1";
         assert_eq!(github_repository("click-8.1.7", commit), "click");
         assert_eq!(github_repository("click-main", commit), "click");
-        assert_eq!(
-            github_repository("pallets-click-874ca2b", commit),
-            "pallets-click"
-        );
-        assert_eq!(
-            github_repository("click-some-branch", commit),
-            "click-some-branch"
-        );
+        assert_eq!(github_repository("pallets-click-874ca2b", commit), "pallets-click");
+        assert_eq!(github_repository("click-some-branch", commit), "click-some-branch");
         assert!(is_commit(commit) && !is_commit("main"));
     }
 }

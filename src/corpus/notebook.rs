@@ -65,24 +65,15 @@ struct Kernel {
 /// The code of the notebook `text`.
 pub(super) fn code(text: &str) -> Result<String, Flaw> {
     let broken = |message: String| Flaw::new(Fault::BrokenNotebook, message);
-    let notebook: Notebook =
-        serde_json::from_str(text).map_err(|error| broken(format!("not a notebook: {error}")))?;
-    let Metadata {
-        language_info,
-        kernelspec,
-    } = notebook.metadata;
-    let language = language_info
-        .and_then(|l| l.name)
-        .or(kernelspec.and_then(|k| k.language));
+    let notebook: Notebook = serde_json::from_str(text).map_err(|error| broken(format!("not a notebook: {error}")))?;
+    let Metadata { language_info, kernelspec } = notebook.metadata;
+    let language = language_info.and_then(|l| l.name).or(kernelspec.and_then(|k| k.language));
     if let Some(language) = language
         && !matches!(language.to_ascii_lowercase().as_str(), "python" | "ipython")
     {
         return Err(broken(format!("its language is {language}, not Python")));
     }
-    let nested = notebook
-        .worksheets
-        .into_iter()
-        .flat_map(|sheet| sheet.cells);
+    let nested = notebook.worksheets.into_iter().flat_map(|sheet| sheet.cells);
     let cells = notebook.cells.into_iter().chain(nested);
     let mut texts = Vec::new();
     for cell in cells.filter(|cell| cell.cell_type == "code") {
@@ -103,21 +94,10 @@ pub(super) fn code(text: &str) -> Result<String, Flaw> {
 }
 
 /// Cell magics whose body is Python.
-const PYTHON_CELL_MAGICS: [&str; 7] = [
-    "%%time",
-    "%%timeit",
-    "%%capture",
-    "%%prun",
-    "%%python",
-    "%%python3",
-    "%%pypy",
-];
+const PYTHON_CELL_MAGICS: [&str; 7] = ["%%time", "%%timeit", "%%capture", "%%prun", "%%python", "%%python3", "%%pypy"];
 
 fn plain_python(cell: &str) -> String {
-    let first = cell
-        .lines()
-        .find(|line| !line.trim().is_empty())
-        .unwrap_or("");
+    let first = cell.lines().find(|line| !line.trim().is_empty()).unwrap_or("");
     let word = first.split_whitespace().next().unwrap_or("");
     let foreign = word.starts_with("%%") && !PYTHON_CELL_MAGICS.contains(&word);
     let mut plain = String::with_capacity(cell.len() + 16);
@@ -133,11 +113,7 @@ fn plain_python(cell: &str) -> String {
             plain.extend([indent, target, " = None  # ", body]);
         } else if is_magic(body) {
             // A block must not lose its only statement.
-            plain.extend([
-                indent,
-                if indent.is_empty() { "# " } else { "pass  # " },
-                body,
-            ]);
+            plain.extend([indent, if indent.is_empty() { "# " } else { "pass  # " }, body]);
         } else {
             plain.push_str(line);
             plain.push('\n');
@@ -172,9 +148,7 @@ fn captured(body: &str) -> Option<&str> {
     let name = |c: char| c.is_alphanumeric() || c == '_';
     let plain = !target.is_empty() && target.chars().all(name);
     let magic = value.starts_with('!') && !value.starts_with("!=")
-        || value
-            .strip_prefix('%')
-            .is_some_and(|rest| rest.starts_with(|c: char| c.is_alphabetic()));
+        || value.strip_prefix('%').is_some_and(|rest| rest.starts_with(|c: char| c.is_alphabetic()));
     (plain && magic).then_some(target)
 }
 
@@ -209,18 +183,15 @@ mod tests {
 
     #[test]
     fn magics_are_commented_out_so_that_the_rest_parses() {
-        let source = "%matplotlib inline\n!pip install \\\n  numpy\nif x:\n    !ls\nfiles = !ls\nt = %timeit f()\nnp.array?\n";
+        let source =
+            "%matplotlib inline\n!pip install \\\n  numpy\nif x:\n    !ls\nfiles = !ls\nt = %timeit f()\nnp.array?\n";
         let plain = "# %matplotlib inline\n# !pip install \\\n#   numpy\nif x:\n    pass  # !ls\nfiles = None  # files = !ls\nt = None  # t = %timeit f()\n# np.array?\n";
         assert_eq!(code(&notebook(&[cell(source)])).unwrap(), plain);
     }
 
     #[test]
     fn cell_magics_keep_a_python_body_and_drop_another_language() {
-        let cells = [
-            cell("%%time\nrun()"),
-            cell("%%bash\nls | wc"),
-            cell("%%html\n<b>"),
-        ];
+        let cells = [cell("%%time\nrun()"), cell("%%bash\nls | wc"), cell("%%html\n<b>")];
         let expected = "# %%time\nrun()\n\n# %%bash\n# ls | wc\n\n# %%html\n# <b>\n";
         assert_eq!(code(&notebook(&cells)).unwrap(), expected);
     }

@@ -48,12 +48,7 @@ impl Shard {
     ///
     /// # Errors
     /// When a pattern of the source is none. A shard that cannot be opened yields one [`Entry::Rejected`].
-    pub fn read(
-        &self,
-        source: &Source,
-        survey: &Survey,
-        from_entry: u64,
-    ) -> Result<Entries, CorpusError> {
+    pub fn read(&self, source: &Source, survey: &Survey, from_entry: u64) -> Result<Entries, CorpusError> {
         self.read_guarded(source, survey, from_entry, BombGuard::DEFAULT)
     }
 
@@ -84,40 +79,27 @@ impl Shard {
         consumed: &Arc<AtomicU64>,
     ) -> Result<Box<dyn Iterator<Item = Entry> + Send>, Flaw> {
         let name = self.name.clone();
-        let stream = |compression| {
-            stream::open(&self.path, compression, guard, consumed).map_err(|error| unopened(&error))
-        };
+        let stream =
+            |compression| stream::open(&self.path, compression, guard, consumed).map_err(|error| unopened(&error));
         Ok(match self.format {
             Format::Folder => {
                 let consumed = Arc::clone(consumed);
-                Box::new(FolderEntries::new(
-                    self.path.clone(),
-                    selection,
-                    from,
-                    consumed,
-                ))
+                Box::new(FolderEntries::new(self.path.clone(), selection, from, consumed))
             }
-            Format::Tar(compression) => {
-                Box::new(TarEntries::new(stream(compression)?, selection, name, from))
-            }
+            Format::Tar(compression) => Box::new(TarEntries::new(stream(compression)?, selection, name, from)),
             Format::Jsonl(compression) => {
                 let (input, fallback) = (stream(compression)?, survey.provenance.clone());
-                Box::new(JsonlEntries::new(
-                    input, selection, source, fallback, name, from,
-                ))
+                Box::new(JsonlEntries::new(input, selection, source, fallback, name, from))
             }
             Format::Zip | Format::Wheel => {
                 let archive = zipped::open(&self.path).map_err(|error| match error {
-                    zip::result::ZipError::Io(error)
-                        if error.kind() != io::ErrorKind::UnexpectedEof =>
-                    {
+                    zip::result::ZipError::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
                         unopened(&error)
                     }
                     error => Flaw::new(Fault::Corrupt, format!("{error}: fetch it again")),
                 })?;
                 let consumed = Arc::clone(consumed);
-                let entries =
-                    ZipEntries::new(archive, selection, from, consumed, guard, self.bytes);
+                let entries = ZipEntries::new(archive, selection, from, consumed, guard, self.bytes);
                 Box::new(entries?)
             }
         })
@@ -130,12 +112,7 @@ fn unopened(error: &io::Error) -> Flaw {
 
 /// An entry that was passed over.
 pub(super) fn refused(entry: u64, path: String, fault: Fault, message: String) -> Entry {
-    Entry::Rejected(Rejected {
-        entry,
-        path,
-        fault,
-        message,
-    })
+    Entry::Rejected(Rejected { entry, path, fault, message })
 }
 
 /// The last entry of a stream that ends in `error` after `position` entries.
@@ -198,9 +175,7 @@ mod tests {
             std::fs::write(path, data).unwrap();
         }
         unpacked.source = Source::new(SourceKind::Dir, "p");
-        unpacked.shard = shards(&unpacked.source, unpacked.folder.path())
-            .unwrap()
-            .swap_remove(0);
+        unpacked.shard = shards(&unpacked.source, unpacked.folder.path()).unwrap().swap_remove(0);
         samples.push(unpacked);
         samples
     }
@@ -211,17 +186,8 @@ mod tests {
             let whole = laid.entries();
             assert!(!whole.is_empty());
             for from in 0..=8 {
-                let rest: Vec<_> = whole
-                    .iter()
-                    .filter(|e| e.position() >= from)
-                    .cloned()
-                    .collect();
-                assert_eq!(
-                    laid.entries_from(from),
-                    rest,
-                    "{} from {from}",
-                    laid.shard.name
-                );
+                let rest: Vec<_> = whole.iter().filter(|e| e.position() >= from).cloned().collect();
+                assert_eq!(laid.entries_from(from), rest, "{} from {from}", laid.shard.name);
             }
         }
     }
@@ -230,16 +196,9 @@ mod tests {
     fn positions_grow_and_every_chosen_file_is_told_of() {
         for laid in samples() {
             let positions: Vec<_> = laid.entries().iter().map(Entry::position).collect();
-            assert!(
-                positions.is_sorted_by(|a, b| a < b),
-                "{}: {positions:?}",
-                laid.shard.name
-            );
+            assert!(positions.is_sorted_by(|a, b| a < b), "{}: {positions:?}", laid.shard.name);
         }
-        assert_eq!(
-            samples().iter().map(|laid| laid.entries().len()).max(),
-            Some(5)
-        );
+        assert_eq!(samples().iter().map(|laid| laid.entries().len()).max(), Some(5));
     }
 
     #[test]
@@ -250,11 +209,7 @@ mod tests {
             entries.by_ref().for_each(drop);
             let zip = laid.shard.format == Format::Zip;
             let (read, bytes) = (entries.bytes_read(), laid.shard.bytes);
-            assert!(
-                if zip { read <= bytes } else { read == bytes },
-                "{}: {read} of {bytes}",
-                laid.shard.name
-            );
+            assert!(if zip { read <= bytes } else { read == bytes }, "{}: {read} of {bytes}", laid.shard.name);
         }
     }
 
@@ -271,28 +226,12 @@ mod tests {
     #[test]
     fn a_bomb_ends_its_shard_with_the_entries_before_it_read() {
         let zeros = vec![0; 8 << 20];
-        let laid = lay(
-            "x.tar.gz",
-            &gzip(&tar(&[
-                ("a.py", b"a = 1"),
-                ("z.bin", &zeros),
-                ("b.py", b"b = 1"),
-            ])),
-        );
+        let laid = lay("x.tar.gz", &gzip(&tar(&[("a.py", b"a = 1"), ("z.bin", &zeros), ("b.py", b"b = 1")])));
         let survey = laid.shard.survey(&laid.source);
-        let guard = BombGuard {
-            floor_bytes: 1 << 20,
-            ratio: 200,
-        };
-        let entries: Vec<_> = laid
-            .shard
-            .read_guarded(&laid.source, &survey, 0, guard)
-            .unwrap()
-            .collect();
+        let guard = BombGuard { floor_bytes: 1 << 20, ratio: 200 };
+        let entries: Vec<_> = laid.shard.read_guarded(&laid.source, &survey, 0, guard).unwrap().collect();
         assert!(matches!(&entries[0], Entry::Document(document) if document.path == "a.py"));
-        assert!(
-            matches!(&entries[1..], [Entry::Rejected(r)] if r.fault == Fault::Bomb && r.entry == 1)
-        );
+        assert!(matches!(&entries[1..], [Entry::Rejected(r)] if r.fault == Fault::Bomb && r.entry == 1));
     }
 
     proptest! {

@@ -23,11 +23,7 @@ pub(super) enum Verdict {
     /// Asked for, and to be read as this path.
     Read(String),
     /// Asked for, and refused before reading.
-    Refuse {
-        path: String,
-        fault: Fault,
-        message: String,
-    },
+    Refuse { path: String, fault: Fault, message: String },
 }
 
 /// Decides for each member of a shard.
@@ -40,10 +36,7 @@ pub(super) struct Selection {
 }
 
 /// Compiles patterns, naming the setting at fault.
-pub(super) fn compile(
-    setting: &'static str,
-    patterns: &[String],
-) -> Result<Vec<Pattern>, CorpusError> {
+pub(super) fn compile(setting: &'static str, patterns: &[String]) -> Result<Vec<Pattern>, CorpusError> {
     let compiled = patterns.iter().map(|pattern| {
         Pattern::new(pattern).map_err(|error| CorpusError::Setting {
             setting,
@@ -70,11 +63,8 @@ impl Selection {
     /// Whether the patterns choose `path`.
     pub(super) fn chooses(&self, path: &str) -> bool {
         // `*` stays within a folder; only `**` crosses into others.
-        const OPTIONS: MatchOptions = MatchOptions {
-            case_sensitive: true,
-            require_literal_separator: true,
-            require_literal_leading_dot: false,
-        };
+        const OPTIONS: MatchOptions =
+            MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
         let any = |patterns: &[Pattern]| patterns.iter().any(|p| p.matches_with(path, OPTIONS));
         any(&self.include) && !any(&self.exclude)
     }
@@ -90,11 +80,7 @@ impl Selection {
             Ok(path) => path,
             Err(message) => {
                 let (path, message) = (printable(name), message.to_owned());
-                return Verdict::Refuse {
-                    path,
-                    fault: Fault::UnsafePath,
-                    message,
-                };
+                return Verdict::Refuse { path, fault: Fault::UnsafePath, message };
             }
         };
         let path = match &self.root {
@@ -107,16 +93,10 @@ impl Selection {
         let (fault, message) = match kind {
             MemberKind::Link => (Fault::Link, "a link, which is not followed".to_owned()),
             MemberKind::Other(what) => (Fault::Unreadable, format!("{what}, not a file")),
-            _ if size > self.max_file_bytes => {
-                (Fault::TooLarge, too_large(size, self.max_file_bytes))
-            }
+            _ if size > self.max_file_bytes => (Fault::TooLarge, too_large(size, self.max_file_bytes)),
             _ => return Verdict::Read(path),
         };
-        Verdict::Refuse {
-            path,
-            fault,
-            message,
-        }
+        Verdict::Refuse { path, fault, message }
     }
 }
 
@@ -158,18 +138,12 @@ pub(super) fn safe_path(name: &str) -> Result<String, &'static str> {
             }
         }
     }
-    if path.is_empty() {
-        Err("the path is empty")
-    } else {
-        Ok(path)
-    }
+    if path.is_empty() { Err("the path is empty") } else { Ok(path) }
 }
 
 /// A name fit for a message and for a Postgres text: no control characters, not endless.
 pub(super) fn printable(name: &str) -> String {
-    let shown = name
-        .chars()
-        .map(|c| if c.is_control() { '\u{FFFD}' } else { c });
+    let shown = name.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c });
     shown.take(LONGEST_PATH / 4).collect()
 }
 
@@ -211,23 +185,13 @@ mod tests {
 
     #[test]
     fn names_that_leave_the_archive_are_refused() {
-        for name in [
-            "/etc/a.py",
-            "a/../../b.py",
-            "..\\b.py",
-            "C:\\b.py",
-            "c:b.py",
-            "a\0.py",
-            "./",
-        ] {
+        for name in ["/etc/a.py", "a/../../b.py", "..\\b.py", "C:\\b.py", "c:b.py", "a\0.py", "./"] {
             let verdict = selection(None).judge(name, MemberKind::File, 9);
-            let refused = matches!(verdict, Verdict::Refuse { fault: Fault::UnsafePath, ref path, .. } if !path.contains('\0'));
+            let refused =
+                matches!(verdict, Verdict::Refuse { fault: Fault::UnsafePath, ref path, .. } if !path.contains('\0'));
             assert!(refused, "{name}: {verdict:?}");
         }
-        assert_eq!(
-            safe_path(&"a/".repeat(3000)),
-            Err("the path is longer than 4096 bytes")
-        );
+        assert_eq!(safe_path(&"a/".repeat(3000)), Err("the path is longer than 4096 bytes"));
     }
 
     #[test]
@@ -238,10 +202,7 @@ mod tests {
             _ => None,
         };
         assert_eq!(fault("a.py", MemberKind::Link, 0), Some(Fault::Link));
-        assert_eq!(
-            fault("a.py", MemberKind::Other("a device"), 0),
-            Some(Fault::Unreadable)
-        );
+        assert_eq!(fault("a.py", MemberKind::Other("a device"), 0), Some(Fault::Unreadable));
         assert_eq!(fault("a.py", MemberKind::File, 101), Some(Fault::TooLarge));
         assert_eq!(fault("a.bin", MemberKind::File, 101), None);
         assert_eq!(fault("docs", MemberKind::Link, 0), None);

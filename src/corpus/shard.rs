@@ -30,31 +30,20 @@ pub fn shards(source: &Source, base: &Path) -> Result<Vec<Shard>, CorpusError> {
     source.check()?;
     let mut shards = Vec::new();
     for path in matches(source, base)? {
-        let metadata = fs::metadata(&path).map_err(|error| CorpusError::Listing {
-            path: path.clone(),
-            error,
-        })?;
+        let metadata = fs::metadata(&path).map_err(|error| CorpusError::Listing { path: path.clone(), error })?;
         let format = match source.kind {
             SourceKind::Dir if metadata.is_dir() => Format::Folder,
             // A pattern such as `repos/*` may well meet a README beside the folders.
             SourceKind::Dir => continue,
-            kind => Format::of(&path, kind).ok_or_else(|| CorpusError::UnknownFormat {
-                path: path.clone(),
-                allowed: Format::endings(kind),
-            })?,
+            kind => Format::of(&path, kind)
+                .ok_or_else(|| CorpusError::UnknownFormat { path: path.clone(), allowed: Format::endings(kind) })?,
         };
         let (bytes, modified_ms) = match format {
             Format::Folder => measure(&path),
             _ => (metadata.len(), milliseconds(&metadata)),
         };
         let name = name(&path, base);
-        shards.push(Shard {
-            name,
-            path,
-            format,
-            bytes,
-            modified_ms,
-        });
+        shards.push(Shard { name, path, format, bytes, modified_ms });
     }
     if shards.is_empty() {
         return Err(CorpusError::NothingMatches {
@@ -77,38 +66,25 @@ fn matches(source: &Source, base: &Path) -> Result<Vec<PathBuf>, CorpusError> {
     let literal = base.join(&source.path);
     if literal.exists() {
         return match source.kind {
-            SourceKind::Archive | SourceKind::Jsonl if literal.is_dir() => {
-                files_in(&literal, source.kind)
-            }
+            SourceKind::Archive | SourceKind::Jsonl if literal.is_dir() => files_in(&literal, source.kind),
             _ => Ok(vec![literal]),
         };
     }
     // The base may itself hold characters that patterns give a meaning.
     let escaped = glob::Pattern::escape(&base.to_string_lossy());
     let pattern = Path::new(&escaped).join(&source.path);
-    let paths = glob::glob(&pattern.to_string_lossy()).map_err(|error| CorpusError::Setting {
-        setting: "path",
-        message: format!("is not a pattern: {error}"),
-    })?;
-    let paths = paths.map(|path| {
-        path.map_err(|error| CorpusError::Listing {
-            path: error.path().to_owned(),
-            error: error.into(),
-        })
-    });
+    let paths = glob::glob(&pattern.to_string_lossy())
+        .map_err(|error| CorpusError::Setting { setting: "path", message: format!("is not a pattern: {error}") })?;
+    let paths = paths
+        .map(|path| path.map_err(|error| CorpusError::Listing { path: error.path().to_owned(), error: error.into() }));
     // A folder met by an archive pattern is no archive, whatever its name.
     let files_only = source.kind != SourceKind::Dir;
-    paths
-        .filter(|path| !path.as_ref().is_ok_and(|path| files_only && path.is_dir()))
-        .collect()
+    paths.filter(|path| !path.as_ref().is_ok_and(|path| files_only && path.is_dir())).collect()
 }
 
 /// The files in `folder` that a source of `kind` reads.
 fn files_in(folder: &Path, kind: SourceKind) -> Result<Vec<PathBuf>, CorpusError> {
-    let listing = |error| CorpusError::Listing {
-        path: folder.to_owned(),
-        error,
-    };
+    let listing = |error| CorpusError::Listing { path: folder.to_owned(), error };
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(listing)? {
         let path = entry.map_err(listing)?.path();
@@ -121,35 +97,22 @@ fn files_in(folder: &Path, kind: SourceKind) -> Result<Vec<PathBuf>, CorpusError
 
 fn name(path: &Path, base: &Path) -> String {
     let inside = path.strip_prefix(base).unwrap_or(path);
-    let parts: PathBuf = inside
-        .components()
-        .filter(|part| part.as_os_str() != ".")
-        .collect();
+    let parts: PathBuf = inside.components().filter(|part| part.as_os_str() != ".").collect();
     let name = parts.to_string_lossy().replace('\\', "/");
-    if name.is_empty() {
-        ".".to_owned()
-    } else {
-        name
-    }
+    if name.is_empty() { ".".to_owned() } else { name }
 }
 
 /// Bytes and latest change of all files below `folder`. What cannot be looked at is met again, and told, at reading.
 fn measure(folder: &Path) -> (u64, i64) {
-    let files = folder::walk(folder)
-        .filter_map(Result::ok)
-        .filter(|e| e.file_type().is_file());
+    let files = folder::walk(folder).filter_map(Result::ok).filter(|e| e.file_type().is_file());
     files
         .filter_map(|file| file.metadata().ok())
-        .fold((0, 0), |(bytes, latest), metadata| {
-            (bytes + metadata.len(), latest.max(milliseconds(&metadata)))
-        })
+        .fold((0, 0), |(bytes, latest), metadata| (bytes + metadata.len(), latest.max(milliseconds(&metadata))))
 }
 
 fn milliseconds(metadata: &fs::Metadata) -> i64 {
     let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-    modified
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis() as i64)
+    modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
 
 #[cfg(test)]
@@ -174,49 +137,20 @@ mod tests {
 
     #[test]
     fn a_pattern_a_folder_and_a_file_lead_to_sorted_shards() {
-        let folder = folder(&[
-            "in/b.tar.gz",
-            "in/a.whl",
-            "in/notes.txt",
-            "in/x.tar/y.py",
-            "r.jsonl",
-        ]);
+        let folder = folder(&["in/b.tar.gz", "in/a.whl", "in/notes.txt", "in/x.tar/y.py", "r.jsonl"]);
         let base = folder.path();
-        assert_eq!(
-            names(SourceKind::Archive, "in", base),
-            ["in/a.whl", "in/b.tar.gz"]
-        );
-        assert_eq!(
-            names(SourceKind::Archive, "./in/[ab].*", base),
-            ["in/a.whl", "in/b.tar.gz"]
-        );
-        assert_eq!(
-            names(SourceKind::Archive, "in/*.tar*", base),
-            ["in/b.tar.gz"]
-        );
+        assert_eq!(names(SourceKind::Archive, "in", base), ["in/a.whl", "in/b.tar.gz"]);
+        assert_eq!(names(SourceKind::Archive, "./in/[ab].*", base), ["in/a.whl", "in/b.tar.gz"]);
+        assert_eq!(names(SourceKind::Archive, "in/*.tar*", base), ["in/b.tar.gz"]);
         assert_eq!(names(SourceKind::Jsonl, "./r.jsonl", base), ["r.jsonl"]);
     }
 
     #[test]
     fn each_matched_folder_is_a_shard_with_the_size_of_its_files() {
-        let folder = folder(&[
-            "repos/b/x.py",
-            "repos/a/x.py",
-            "repos/a/d/y.py",
-            "repos/README",
-        ]);
+        let folder = folder(&["repos/b/x.py", "repos/a/x.py", "repos/a/d/y.py", "repos/README"]);
         let listed = shards(&Source::new(SourceKind::Dir, "repos/*"), folder.path()).unwrap();
-        let seen: Vec<_> = listed
-            .iter()
-            .map(|s| (s.name.as_str(), s.bytes, s.format))
-            .collect();
-        assert_eq!(
-            seen,
-            [
-                ("repos/a", 10, Format::Folder),
-                ("repos/b", 5, Format::Folder)
-            ]
-        );
+        let seen: Vec<_> = listed.iter().map(|s| (s.name.as_str(), s.bytes, s.format)).collect();
+        assert_eq!(seen, [("repos/a", 10, Format::Folder), ("repos/b", 5, Format::Folder)]);
         assert!(listed[0].modified_ms > 1_600_000_000_000);
         assert_eq!(names(SourceKind::Dir, ".", folder.path()), ["."]);
     }
@@ -224,10 +158,7 @@ mod tests {
     #[test]
     fn a_base_with_pattern_characters_is_taken_literally() {
         let outer = folder(&["[x]/a.zip"]);
-        assert_eq!(
-            names(SourceKind::Archive, "*.zip", &outer.path().join("[x]")),
-            ["a.zip"]
-        );
+        assert_eq!(names(SourceKind::Archive, "*.zip", &outer.path().join("[x]")), ["a.zip"]);
     }
 
     #[test]
@@ -235,10 +166,7 @@ mod tests {
         let folder = folder(&["a.txt"]);
         let source = Source::new(SourceKind::Archive, "in/*.tar.gz");
         let error = shards(&source, folder.path()).unwrap_err().to_string();
-        assert!(
-            error.contains("nothing matches `in/*.tar.gz` in /"),
-            "{error}"
-        );
+        assert!(error.contains("nothing matches `in/*.tar.gz` in /"), "{error}");
     }
 
     #[test]
@@ -246,9 +174,6 @@ mod tests {
         let folder = folder(&["a.tar.xz"]);
         let source = Source::new(SourceKind::Archive, "*.xz");
         let error = shards(&source, folder.path()).unwrap_err().to_string();
-        assert!(
-            error.contains("a.tar.xz is not one of .tar, .tar.gz"),
-            "{error}"
-        );
+        assert!(error.contains("a.tar.xz is not one of .tar, .tar.gz"), "{error}");
     }
 }

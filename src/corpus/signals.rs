@@ -39,11 +39,7 @@ pub fn signals(text: &str) -> Signals {
 }
 
 fn share(part: u64, whole: u64) -> f32 {
-    if whole == 0 {
-        0.0
-    } else {
-        (part as f64 / whole as f64) as f32
-    }
+    if whole == 0 { 0.0 } else { (part as f64 / whole as f64) as f32 }
 }
 
 struct Totals {
@@ -68,10 +64,7 @@ impl Totals {
             characters += u64::from(starts);
             alphanumeric += u64::from(words);
         }
-        Self {
-            characters,
-            alphanumeric,
-        }
+        Self { characters, alphanumeric }
     }
 }
 
@@ -92,37 +85,22 @@ impl Lines {
         let mut quotes = Quotes::default();
         for at in memchr::memchr2_iter(b'\n', b'#', bytes) {
             if bytes[at] == b'\n' {
-                lines.end(
-                    &bytes[start..at],
-                    ascii,
-                    comment.take().map_or(0, |from| at - from),
-                );
+                lines.end(&bytes[start..at], ascii, comment.take().map_or(0, |from| at - from));
                 lines.ends += 1;
                 start = at + 1;
-                quotes = Quotes {
-                    at: start,
-                    open: None,
-                };
+                quotes = Quotes { at: start, open: None };
             } else if comment.is_none() && !quotes.hold(bytes, at) {
                 comment = Some(at);
             }
         }
         if start < bytes.len() {
-            lines.end(
-                &bytes[start..],
-                ascii,
-                comment.map_or(0, |from| bytes.len() - from),
-            );
+            lines.end(&bytes[start..], ascii, comment.map_or(0, |from| bytes.len() - from));
         }
         lines
     }
 
     fn end(&mut self, line: &[u8], ascii: bool, comment_bytes: usize) {
-        let characters = if ascii {
-            line.len()
-        } else {
-            line.iter().filter(|byte| **byte & 0xC0 != 0x80).count()
-        };
+        let characters = if ascii { line.len() } else { line.iter().filter(|byte| **byte & 0xC0 != 0x80).count() };
         self.count += 1;
         self.longest = self.longest.max(characters as u64);
         self.comment_bytes += comment_bytes as u64;
@@ -174,9 +152,7 @@ const HEAD_BYTES: usize = 2048;
 
 fn generated(bytes: &[u8]) -> Option<&'static str> {
     let head = &bytes[..bytes.len().min(HEAD_BYTES)];
-    let end = memchr::memchr_iter(b'\n', head)
-        .nth(HEAD_LINES - 1)
-        .unwrap_or(head.len());
+    let end = memchr::memchr_iter(b'\n', head).nth(HEAD_LINES - 1).unwrap_or(head.len());
     let mut lower = [0; HEAD_BYTES];
     let lower = &mut lower[..end];
     lower.copy_from_slice(&head[..end]);
@@ -187,16 +163,9 @@ fn generated(bytes: &[u8]) -> Option<&'static str> {
         return None;
     }
     let anywhere = MARKS.iter().find(|mark| has(lower, mark));
-    let mut lines = lower
-        .split(|byte| *byte == b'\n')
-        .map(<[u8]>::trim_ascii_start);
-    let found = anywhere.or_else(|| {
-        lines.find_map(|line| {
-            COMMENT_MARKS
-                .iter()
-                .find(|mark| line.starts_with(b"#") && has(line, mark))
-        })
-    });
+    let mut lines = lower.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_start);
+    let found = anywhere
+        .or_else(|| lines.find_map(|line| COMMENT_MARKS.iter().find(|mark| line.starts_with(b"#") && has(line, mark))));
     found.copied()
 }
 
@@ -211,15 +180,9 @@ mod tests {
     #[test]
     fn lines_and_characters_are_counted() {
         let measured = signals("ab1\n\nlonger äß\nx");
-        assert_eq!(
-            (measured.bytes, measured.lines, measured.longest_line),
-            (18, 4, 9)
-        );
+        assert_eq!((measured.bytes, measured.lines, measured.longest_line), (18, 4, 9));
         assert!(near(measured.mean_line, 13.0 / 4.0), "{measured:?}");
-        assert!(
-            near(measured.alphanumeric_share, 12.0 / 16.0),
-            "{measured:?}"
-        );
+        assert!(near(measured.alphanumeric_share, 12.0 / 16.0), "{measured:?}");
         assert_eq!(signals("a\n").lines, 1);
         assert_eq!(signals(""), Signals::default());
     }
@@ -228,21 +191,14 @@ mod tests {
     fn totals_are_right_over_many_chunks() {
         let text = "aZ09_ é\n".repeat(1000);
         let measured = signals(&text);
-        assert_eq!(
-            (measured.lines, measured.longest_line, measured.bytes),
-            (1000, 7, 9000)
-        );
+        assert_eq!((measured.lines, measured.longest_line, measured.bytes), (1000, 7, 9000));
         assert!(near(measured.alphanumeric_share, 5.0 / 8.0), "{measured:?}");
     }
 
     #[test]
     fn comments_are_counted_and_hashes_in_strings_are_not() {
-        let comments =
-            |text: &str| (signals(text).comment_share * text.len() as f32).round() as usize;
-        assert_eq!(
-            comments("# all\nx = 1  # end\n"),
-            "# all".len() + "# end".len()
-        );
+        let comments = |text: &str| (signals(text).comment_share * text.len() as f32).round() as usize;
+        assert_eq!(comments("# all\nx = 1  # end\n"), "# all".len() + "# end".len());
         assert_eq!(comments("x = '#fff'; y = \"a\\\"#\"\n"), 0);
         assert_eq!(comments("x = '#'  # it's # here"), "# it's # here".len());
         assert_eq!(comments("'unclosed # string\n# next\n"), "# next".len());
@@ -258,23 +214,12 @@ mod tests {
     fn generated_files_are_known_by_their_marks() {
         let mark = |text: &str| signals(text).generated;
         assert_eq!(
-            mark(
-                "# -*- coding: utf-8 -*-\n# Generated by the protocol buffer compiler.  DO NOT EDIT!\n"
-            ),
+            mark("# -*- coding: utf-8 -*-\n# Generated by the protocol buffer compiler.  DO NOT EDIT!\n"),
             Some("do not edit")
         );
-        assert_eq!(
-            mark("# Generated by Django 4.2 on 2023-05-01\n"),
-            Some("generated by")
-        );
-        assert_eq!(
-            mark("\"\"\"This file is generated from x.y.\"\"\"\n"),
-            Some("file is generated")
-        );
-        assert_eq!(
-            mark("\"\"\"Reads reports generated by coverage.\"\"\"\n"),
-            None
-        );
+        assert_eq!(mark("# Generated by Django 4.2 on 2023-05-01\n"), Some("generated by"));
+        assert_eq!(mark("\"\"\"This file is generated from x.y.\"\"\"\n"), Some("file is generated"));
+        assert_eq!(mark("\"\"\"Reads reports generated by coverage.\"\"\"\n"), None);
         assert_eq!(mark(&("x = 1\n".repeat(10) + "# do not edit\n")), None);
     }
 }

@@ -111,12 +111,7 @@ impl Source {
     /// # Errors
     /// [`CorpusError::Setting`] with the first setting that is wrong.
     pub fn check(&self) -> Result<(), CorpusError> {
-        let wrong = |setting, message: &str| {
-            Err(CorpusError::Setting {
-                setting,
-                message: message.to_owned(),
-            })
-        };
+        let wrong = |setting, message: &str| Err(CorpusError::Setting { setting, message: message.to_owned() });
         if self.path.trim().is_empty() {
             return wrong("path", "is empty: name a file, a folder or a pattern");
         }
@@ -124,10 +119,7 @@ impl Source {
             return wrong("path", &format!("is not a pattern: {error}"));
         }
         if self.include.is_empty() {
-            return wrong(
-                "include",
-                "is empty: leave it out for `**/*.py` and `**/*.ipynb`",
-            );
+            return wrong("include", "is empty: leave it out for `**/*.py` and `**/*.ipynb`");
         }
         compile("include", &self.include)?;
         compile("exclude", &self.exclude)?;

@@ -22,10 +22,7 @@ pub(super) struct BombGuard {
 
 impl BombGuard {
     /// Source code shrinks to a fourth or a tenth; deflate reaches 1:1032 on zeros. A GiB may pass unasked.
-    pub(super) const DEFAULT: Self = Self {
-        floor_bytes: 1 << 30,
-        ratio: 200,
-    };
+    pub(super) const DEFAULT: Self = Self { floor_bytes: 1 << 30, ratio: 200 };
 
     pub(super) fn trips(self, bytes_in: u64, bytes_out: u64) -> bool {
         bytes_out > self.floor_bytes && bytes_out / self.ratio > bytes_in
@@ -42,9 +39,7 @@ struct BombError {
 
 /// The fault that `error`, met while reading a stream, stands for.
 pub(super) fn fault_of(error: &io::Error) -> Fault {
-    let bomb = error
-        .get_ref()
-        .is_some_and(<dyn std::error::Error + Send + Sync>::is::<BombError>);
+    let bomb = error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<BombError>);
     if bomb { Fault::Bomb } else { Fault::Corrupt }
 }
 
@@ -76,10 +71,7 @@ impl<R: Read> Read for Guarded<R> {
         self.produced += read as u64;
         let bytes_in = self.consumed.load(Ordering::Relaxed);
         if self.guard.trips(bytes_in, self.produced) {
-            return Err(io::Error::other(BombError {
-                bytes_in,
-                bytes_out: self.produced,
-            }));
+            return Err(io::Error::other(BombError { bytes_in, bytes_out: self.produced }));
         }
         Ok(read)
     }
@@ -95,22 +87,14 @@ pub(super) fn open(
     guard: BombGuard,
     consumed: &Arc<AtomicU64>,
 ) -> io::Result<Stream> {
-    let file = Counted {
-        inner: File::open(path)?,
-        count: Arc::clone(consumed),
-    };
+    let file = Counted { inner: File::open(path)?, count: Arc::clone(consumed) };
     let file = BufReader::with_capacity(BUFFER_BYTES, file);
     let inner: Box<dyn Read + Send> = match compression {
         Compression::None => return Ok(Box::new(file)),
         Compression::Gzip => Box::new(MultiGzDecoder::new(file)),
         Compression::Zstd => Box::new(zstd::Decoder::with_buffer(file)?),
     };
-    let guarded = Guarded {
-        inner,
-        consumed: Arc::clone(consumed),
-        produced: 0,
-        guard,
-    };
+    let guarded = Guarded { inner, consumed: Arc::clone(consumed), produced: 0, guard };
     Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, guarded)))
 }
 
@@ -119,10 +103,7 @@ pub(super) fn skip(input: &mut dyn BufRead, mut bytes: u64) -> io::Result<()> {
     while bytes > 0 {
         let available = input.fill_buf()?.len();
         if available == 0 {
-            return Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "the data ends early",
-            ));
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the data ends early"));
         }
         let step = bytes.min(available as u64);
         input.consume(step as usize);
@@ -136,10 +117,7 @@ pub(super) fn take(input: &mut dyn BufRead, bytes: u64) -> io::Result<Vec<u8>> {
     let mut data = Vec::with_capacity(bytes as usize);
     input.take(bytes).read_to_end(&mut data)?;
     if (data.len() as u64) < bytes {
-        return Err(io::Error::new(
-            io::ErrorKind::UnexpectedEof,
-            "the data ends early",
-        ));
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the data ends early"));
     }
     Ok(data)
 }
@@ -160,10 +138,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), data).unwrap();
         let consumed = Arc::default();
-        (
-            open(file.path(), compression, guard, &consumed).unwrap(),
-            consumed,
-        )
+        (open(file.path(), compression, guard, &consumed).unwrap(), consumed)
     }
 
     #[test]
@@ -184,10 +159,7 @@ mod tests {
 
     #[test]
     fn a_stream_that_swells_without_measure_ends_as_a_bomb() {
-        let guard = BombGuard {
-            floor_bytes: 1 << 20,
-            ratio: 200,
-        };
+        let guard = BombGuard { floor_bytes: 1 << 20, ratio: 200 };
         let (mut stream, _) = opened(&gzip(&vec![0; 4 << 20]), Compression::Gzip, guard);
         let error = io::copy(&mut stream, &mut io::sink()).unwrap_err();
         assert_eq!(fault_of(&error), Fault::Bomb);
@@ -196,11 +168,7 @@ mod tests {
 
     #[test]
     fn below_the_floor_any_ratio_passes() {
-        let (mut stream, _) = opened(
-            &gzip(&vec![0; 4 << 20]),
-            Compression::Gzip,
-            BombGuard::DEFAULT,
-        );
+        let (mut stream, _) = opened(&gzip(&vec![0; 4 << 20]), Compression::Gzip, BombGuard::DEFAULT);
         assert_eq!(io::copy(&mut stream, &mut io::sink()).unwrap(), 4 << 20);
     }
 }

@@ -32,10 +32,8 @@ impl Shard {
         let _ = match self.format {
             Format::Jsonl(_) => Ok(()),
             Format::Folder => self.survey_folder(&mut findings),
-            Format::Tar(compression) => {
-                stream::open(&self.path, compression, BombGuard::DEFAULT, &Arc::default())
-                    .and_then(|input| survey_tar(Walker::new(input), &mut findings))
-            }
+            Format::Tar(compression) => stream::open(&self.path, compression, BombGuard::DEFAULT, &Arc::default())
+                .and_then(|input| survey_tar(Walker::new(input), &mut findings)),
             Format::Zip | Format::Wheel => self.survey_zip(&mut findings),
         };
         self.conclude(source, findings)
@@ -84,49 +82,24 @@ impl Shard {
         };
         let (file_name, file_version) = named.unzip();
         let on_github = findings.commit.as_deref().zip(root.as_deref());
-        let on_github =
-            on_github.map(|(commit, root)| metadata::github_repository(root, commit).to_owned());
-        let package = findings
-            .metadata
-            .map(|(_, metadata)| metadata)
-            .unwrap_or_default();
+        let on_github = on_github.map(|(commit, root)| metadata::github_repository(root, commit).to_owned());
+        let package = findings.metadata.map(|(_, metadata)| metadata).unwrap_or_default();
         let repository = (source.repository.clone())
             .or(findings.repository)
             .or(package.name)
             .or(on_github)
             .or(file_name)
-            .unwrap_or_else(|| {
-                if stem.is_empty() {
-                    self.name.clone()
-                } else {
-                    stem.to_owned()
-                }
-            });
-        let revision = (source.revision.clone())
-            .or(findings.commit)
-            .or(package.version)
-            .or(file_version);
-        let (text_licence, licence_path) =
-            findings.licence.map(|found| (found.id, found.path)).unzip();
-        let licence = (source.licence.clone())
-            .or(package.licence)
-            .or(text_licence.flatten().map(str::to_owned));
+            .unwrap_or_else(|| if stem.is_empty() { self.name.clone() } else { stem.to_owned() });
+        let revision = (source.revision.clone()).or(findings.commit).or(package.version).or(file_version);
+        let (text_licence, licence_path) = findings.licence.map(|found| (found.id, found.path)).unzip();
+        let licence = (source.licence.clone()).or(package.licence).or(text_licence.flatten().map(str::to_owned));
         let strip = root.as_ref().map(|root| format!("{root}/"));
         let licence_path = licence_path.map(|path| match &strip {
             Some(root) => path.strip_prefix(root.as_str()).unwrap_or(&path).to_owned(),
             None => path,
         });
-        let provenance = Provenance {
-            repository,
-            revision,
-            licence,
-            licence_path,
-        };
-        Survey {
-            provenance,
-            entries: findings.entries,
-            root,
-        }
+        let provenance = Provenance { repository, revision, licence, licence_path };
+        Survey { provenance, entries: findings.entries, root }
     }
 }
 
@@ -150,9 +123,7 @@ fn comment_commit(comment: &str) -> Option<String> {
 
 fn head(input: impl Read) -> io::Result<String> {
     let mut bytes = Vec::new();
-    input
-        .take(licence::TEXT_BYTES as u64)
-        .read_to_end(&mut bytes)?;
+    input.take(licence::TEXT_BYTES as u64).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -200,13 +171,7 @@ impl Findings {
         }
         let id = licence::from_text(text);
         let not_lesser = !id.is_some_and(|id| id.starts_with("LGPL"));
-        let found = FoundLicence {
-            unknown: id.is_none(),
-            not_lesser,
-            depth,
-            path,
-            id,
-        };
+        let found = FoundLicence { unknown: id.is_none(), not_lesser, depth, path, id };
         if self.licence.as_ref().is_none_or(|best| found < *best) {
             self.licence = Some(found);
         }
@@ -230,11 +195,7 @@ fn is_metadata(path: &str) -> bool {
 /// A licence file of the package itself: near the top, where those of bundled packages are not.
 fn is_licence(path: &str) -> bool {
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let depth = if folder.is_empty() {
-        0
-    } else {
-        1 + folder.matches('/').count()
-    };
+    let depth = if folder.is_empty() { 0 } else { 1 + folder.matches('/').count() };
     // A folder of licences elsewhere holds those of parts, or of several choices.
     let collected = folder.ends_with(".dist-info/licenses");
     depth <= 1 && is_licence_file(name) || depth <= 2 && collected
@@ -262,9 +223,7 @@ impl Top {
 
     /// The folder around everything, unless it is a Python package, whose name its paths need.
     fn root(&self) -> Option<String> {
-        self.first
-            .clone()
-            .filter(|_| !self.mixed && !self.is_package)
+        self.first.clone().filter(|_| !self.mixed && !self.is_package)
     }
 }
 
@@ -276,8 +235,7 @@ mod tests {
     use crate::corpus::{SourceKind, shards};
 
     const COMMIT: &str = "874ca2bc1c30b93a4ac6e39b30e3cf9ffbb4a7d1";
-    const MIT: &[u8] =
-        b"Permission is hereby granted, free of charge, to any person obtaining a copy. \
+    const MIT: &[u8] = b"Permission is hereby granted, free of charge, to any person obtaining a copy. \
         The above copyright notice and this permission notice shall be included";
     const GPL: &[u8] = b"GNU GENERAL PUBLIC LICENSE Version 3, 29 June 2007";
     const LGPL: &[u8] = b"GNU LESSER GENERAL PUBLIC LICENSE Version 3, 29 June 2007";
@@ -305,14 +263,8 @@ mod tests {
             ("Foo_Bar-1.2/PKG-INFO", b"Name: Foo_Bar\nVersion: 1.2\n"),
         ]);
         let found = survey("foo_bar-1.2.tar.gz", &gzip(&data));
-        assert_eq!(
-            found.provenance,
-            provenance("foo-bar", "1.2", "MIT", "LICENSE.txt")
-        );
-        assert_eq!(
-            (found.entries, found.root.as_deref()),
-            (Some(3), Some("Foo_Bar-1.2"))
-        );
+        assert_eq!(found.provenance, provenance("foo-bar", "1.2", "MIT", "LICENSE.txt"));
+        assert_eq!((found.entries, found.root.as_deref()), (Some(3), Some("Foo_Bar-1.2")));
     }
 
     #[test]
@@ -320,20 +272,14 @@ mod tests {
         let data = zip(
             &[
                 ("foo/__init__.py", b""),
-                (
-                    "foo-1.2.dist-info/METADATA",
-                    b"Name: foo\nVersion: 1.2\nLicense-Expression: 0BSD OR MIT\n",
-                ),
+                ("foo-1.2.dist-info/METADATA", b"Name: foo\nVersion: 1.2\nLicense-Expression: 0BSD OR MIT\n"),
                 ("foo-1.2.dist-info/licenses/LICENSE", MIT),
             ],
             "",
         );
         let found = survey("foo-1.2-py3-none-any.whl", &data);
         let path = "foo-1.2.dist-info/licenses/LICENSE";
-        assert_eq!(
-            found.provenance,
-            provenance("foo", "1.2", "0BSD OR MIT", path)
-        );
+        assert_eq!(found.provenance, provenance("foo", "1.2", "0BSD OR MIT", path));
         assert_eq!(found.root, None);
     }
 
@@ -341,41 +287,24 @@ mod tests {
     fn github_archives_tell_the_commit() {
         let record = format!("52 comment={COMMIT}\n");
         let tarball = [
-            tar_member(
-                "pax_global_header",
-                tar::EntryType::XGlobalHeader,
-                record.as_bytes(),
-            ),
+            tar_member("pax_global_header", tar::EntryType::XGlobalHeader, record.as_bytes()),
             tar(&[("click-8.1.7/LICENSE", MIT), ("click-8.1.7/a.py", b"a")]),
         ];
         let found = survey("v8.1.7.tar.gz", &gzip(&tarball.concat()));
-        assert_eq!(
-            found.provenance,
-            provenance("click", COMMIT, "MIT", "LICENSE")
-        );
+        assert_eq!(found.provenance, provenance("click", COMMIT, "MIT", "LICENSE"));
         assert_eq!(found.entries, Some(2));
         let zipball = zip(&[("pallets-click-874ca2b/a.py", b"a")], COMMIT);
-        assert_eq!(
-            survey("z.zip", &zipball).provenance,
-            provenance("pallets-click", COMMIT, "", "")
-        );
+        assert_eq!(survey("z.zip", &zipball).provenance, provenance("pallets-click", COMMIT, "", ""));
     }
 
     #[test]
     fn the_order_of_members_decides_nothing() {
-        let files: [(&str, &[u8]); 3] = [
-            ("p/COPYING", GPL),
-            ("p/COPYING.LESSER", LGPL),
-            ("p/LICENSE", b"see COPYING"),
-        ];
+        let files: [(&str, &[u8]); 3] = [("p/COPYING", GPL), ("p/COPYING.LESSER", LGPL), ("p/LICENSE", b"see COPYING")];
         let mut reversed = files;
         reversed.reverse();
         let found = survey("p.tar", &tar(&files));
         assert_eq!(found, survey("p.tar", &tar(&reversed)));
-        assert_eq!(
-            found.provenance,
-            provenance("p", "", "LGPL-3.0-only", "COPYING.LESSER")
-        );
+        assert_eq!(found.provenance, provenance("p", "", "LGPL-3.0-only", "COPYING.LESSER"));
     }
 
     #[test]
@@ -405,10 +334,7 @@ mod tests {
         let data = tar(&[("foo-1/LICENSE", MIT), ("foo-1/a.py", b"a")]);
         let found = survey("foo-1.tar", &data[..1200]);
         assert_eq!(found.provenance, provenance("foo", "1", "MIT", "LICENSE"));
-        assert_eq!(
-            survey("foo-1.zip", b"no").provenance,
-            provenance("foo", "1", "", "")
-        );
+        assert_eq!(survey("foo-1.zip", b"no").provenance, provenance("foo", "1", "", ""));
     }
 
     #[test]
@@ -417,11 +343,7 @@ mod tests {
         let git = folder.path().join("here/.git");
         fs::create_dir_all(&git).unwrap();
         fs::write(git.join("HEAD"), COMMIT).unwrap();
-        fs::write(
-            git.join("config"),
-            "[remote \"origin\"]\n\turl = https://x.org/o/n.git\n",
-        )
-        .unwrap();
+        fs::write(git.join("config"), "[remote \"origin\"]\n\turl = https://x.org/o/n.git\n").unwrap();
         fs::write(folder.path().join("here/COPYING"), GPL).unwrap();
         let source = Source::new(SourceKind::Dir, "*");
         let shard = shards(&source, folder.path()).unwrap().swap_remove(0);

@@ -20,14 +20,7 @@ pub(super) struct TarEntries {
 
 impl TarEntries {
     pub(super) fn new(input: Stream, selection: Selection, shard: String, from: u64) -> Self {
-        Self {
-            walker: Walker::new(input),
-            selection,
-            shard,
-            next: 0,
-            from,
-            done: false,
-        }
+        Self { walker: Walker::new(input), selection, shard, next: 0, from, done: false }
     }
 
     /// Takes one member. Whatever goes wrong with its header or data is told at its position.
@@ -46,11 +39,7 @@ impl TarEntries {
                 Ok(Some(text::entry(position, path, bytes)))
             }
             Verdict::Skip => self.walker.skip(&member).map(|()| None),
-            Verdict::Refuse {
-                path,
-                fault,
-                message,
-            } => {
+            Verdict::Refuse { path, fault, message } => {
                 self.walker.skip(&member)?;
                 Ok(Some(refused(position, path, fault, message)))
             }
@@ -88,17 +77,10 @@ mod tests {
 
     #[test]
     fn every_compression_gives_the_same_documents_without_the_top_folder() {
-        let plain = tar(&[
-            ("x-1/a.py", b"a = 1"),
-            ("x-1/b.txt", b"-"),
-            ("x-1/s/c.py", b"c = 1"),
-        ]);
-        for (name, data) in [
-            ("x.tar", plain.clone()),
-            ("x.tgz", gzip(&plain)),
-            ("x.tar.gz", gzip(&plain)),
-            ("x.tar.zst", zstd(&plain)),
-        ] {
+        let plain = tar(&[("x-1/a.py", b"a = 1"), ("x-1/b.txt", b"-"), ("x-1/s/c.py", b"c = 1")]);
+        for (name, data) in
+            [("x.tar", plain.clone()), ("x.tgz", gzip(&plain)), ("x.tar.gz", gzip(&plain)), ("x.tar.zst", zstd(&plain))]
+        {
             let expected = [(0, "a.py".to_owned()), (2, "s/c.py".to_owned())];
             assert_eq!(lay(name, &data).paths(), expected, "{name}");
         }
@@ -110,21 +92,14 @@ mod tests {
         let record = format!("{} path={long}\n", long.len() + 10);
         assert_eq!(record.len(), long.len() + 10);
         let data = [
-            tar_member(
-                "././@LongLink",
-                EntryType::GNULongName,
-                format!("{long}\0").as_bytes(),
-            ),
+            tar_member("././@LongLink", EntryType::GNULongName, format!("{long}\0").as_bytes()),
             tar_member("x/short", EntryType::Regular, b"a = 1"),
             tar_member("pax", EntryType::XHeader, record.as_bytes()),
             tar_member("x/short", EntryType::Regular, b"b = 1"),
             vec![0; 1024],
         ];
         let expected = long.strip_prefix("x/").unwrap().to_owned();
-        assert_eq!(
-            lay("a.tar", &data.concat()).paths(),
-            [(0, expected.clone()), (1, expected)]
-        );
+        assert_eq!(lay("a.tar", &data.concat()).paths(), [(0, expected.clone()), (1, expected)]);
     }
 
     #[test]
@@ -147,19 +122,13 @@ mod tests {
             (3, "d.py", Fault::Link),
             (4, "e.py", Fault::Unreadable),
         ];
-        assert_eq!(
-            laid.faults(),
-            expected.map(|(at, path, fault)| (at, path.to_owned(), fault))
-        );
+        assert_eq!(laid.faults(), expected.map(|(at, path, fault)| (at, path.to_owned(), fault)));
         assert!(matches!(laid.entries().last(), Some(Entry::Document(d)) if d.path == "f.py"));
     }
 
     #[test]
     fn a_large_member_is_passed_over() {
-        let mut laid = lay(
-            "a.tar",
-            &tar(&[("a.py", &[b'a'; 2000]), ("b.py", b"b = 1")]),
-        );
+        let mut laid = lay("a.tar", &tar(&[("a.py", &[b'a'; 2000]), ("b.py", b"b = 1")]));
         laid.source.max_file_bytes = 1999;
         assert_eq!(laid.faults(), [(0, "a.py".to_owned(), Fault::TooLarge)]);
         assert_eq!(laid.entries().len(), 2);
@@ -167,24 +136,14 @@ mod tests {
 
     #[test]
     fn a_truncated_archive_gives_what_it_holds_and_tells_how_much() {
-        let plain = tar(&[
-            ("a.py", b"a = 1"),
-            ("b.py", b"b = 1"),
-            ("c.py", &[b'c'; 900]),
-        ]);
+        let plain = tar(&[("a.py", b"a = 1"), ("b.py", b"b = 1"), ("c.py", &[b'c'; 900])]);
         for cut in [plain.len() - 1024 - 512, plain.len() - 1024] {
             let laid = lay("a.tar", &plain[..cut]);
             let whole = cut == plain.len() - 1024;
             let position = if whole { 3 } else { 2 };
-            assert_eq!(
-                laid.faults(),
-                [(position, "a.tar".to_owned(), Fault::Corrupt)]
-            );
+            assert_eq!(laid.faults(), [(position, "a.tar".to_owned(), Fault::Corrupt)]);
             assert_eq!(laid.entries().len() as u64, position + 1);
-            assert!(
-                laid.last_message()
-                    .starts_with(&format!("after {position} entries"))
-            );
+            assert!(laid.last_message().starts_with(&format!("after {position} entries")));
         }
     }
 
@@ -195,22 +154,11 @@ mod tests {
         let checksum = flipped.len() - 6;
         flipped[checksum] ^= 1;
         let cut = gzip(&plain);
-        for data in [
-            &flipped[..],
-            &cut[..cut.len() - 12],
-            b"<html>not found</html>",
-            b"",
-        ] {
+        for data in [&flipped[..], &cut[..cut.len() - 12], b"<html>not found</html>", b""] {
             let faults = lay("a.tar.gz", data).faults();
-            assert!(
-                matches!(&faults[..], [(_, path, Fault::Corrupt)] if path == "a.tar.gz"),
-                "{faults:?}"
-            );
+            assert!(matches!(&faults[..], [(_, path, Fault::Corrupt)] if path == "a.tar.gz"), "{faults:?}");
         }
-        assert_eq!(
-            lay("a.tar.zst", &zstd(&plain)[..20]).faults()[0].2,
-            Fault::Corrupt
-        );
+        assert_eq!(lay("a.tar.zst", &zstd(&plain)[..20]).faults()[0].2, Fault::Corrupt);
     }
 
     #[test]
@@ -221,10 +169,7 @@ mod tests {
 
     #[test]
     fn a_header_that_declares_an_absurd_size_is_damage_not_memory() {
-        let mut laid = lay(
-            "a.tar",
-            &tar_header("a.py", EntryType::Regular, u64::MAX / 2),
-        );
+        let mut laid = lay("a.tar", &tar_header("a.py", EntryType::Regular, u64::MAX / 2));
         assert_eq!(laid.faults(), [(0, "a.tar".to_owned(), Fault::Corrupt)]);
         laid = lay("a.tar", &tar_header("x", EntryType::XHeader, 1 << 40));
         assert!(laid.last_message().contains("extended header"));
@@ -232,23 +177,12 @@ mod tests {
 
     #[test]
     fn malformed_pax_records_are_damage() {
-        for record in [
-            "5 a=b\n",
-            "999 a=b\n",
-            "x",
-            "6 path\n",
-            "9 size=z\n",
-            "0 =\n",
-        ] {
+        for record in ["5 a=b\n", "999 a=b\n", "x", "6 path\n", "9 size=z\n", "0 =\n"] {
             let data = [
                 tar_member("pax", EntryType::XHeader, record.as_bytes()),
                 tar_member("a.py", EntryType::Regular, b"a = 1"),
             ];
-            assert_eq!(
-                lay("a.tar", &data.concat()).faults()[0].2,
-                Fault::Corrupt,
-                "{record:?}"
-            );
+            assert_eq!(lay("a.tar", &data.concat()).faults()[0].2, Fault::Corrupt, "{record:?}");
         }
     }
 }

@@ -13,28 +13,15 @@ pub(super) struct Flaw {
 
 impl Flaw {
     pub(super) fn new(fault: Fault, message: impl Into<String>) -> Self {
-        Self {
-            fault,
-            message: message.into(),
-        }
+        Self { fault, message: message.into() }
     }
 }
 
 /// The entry that a file's bytes make.
 pub(super) fn entry(position: u64, path: String, bytes: Vec<u8>) -> Entry {
     match decode(&path, bytes) {
-        Ok(content) => Entry::Document(Document {
-            entry: position,
-            path,
-            content,
-            provenance: None,
-        }),
-        Err(Flaw { fault, message }) => Entry::Rejected(Rejected {
-            entry: position,
-            path,
-            fault,
-            message,
-        }),
+        Ok(content) => Entry::Document(Document { entry: position, path, content, provenance: None }),
+        Err(Flaw { fault, message }) => Entry::Rejected(Rejected { entry: position, path, fault, message }),
     }
 }
 
@@ -60,17 +47,11 @@ fn decode(path: &str, bytes: Vec<u8>) -> Result<String, Flaw> {
 pub(super) fn tidy_as(path: &str, text: String) -> Result<String, Flaw> {
     // Tidied first, so that an empty file is an empty file whatever its name; tidied again for the escapes in the JSON.
     let text = tidy(text)?;
-    if is_notebook(path) {
-        tidy(notebook::code(&text)?)
-    } else {
-        Ok(text)
-    }
+    if is_notebook(path) { tidy(notebook::code(&text)?) } else { Ok(text) }
 }
 
 fn is_notebook(path: &str) -> bool {
-    Path::new(path)
-        .extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("ipynb"))
+    Path::new(path).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("ipynb"))
 }
 
 /// Checks and normalises a text, whatever it came from.
@@ -80,17 +61,10 @@ fn tidy(mut text: String) -> Result<String, Flaw> {
     }
     if let Some(at) = memchr::memchr(0, text.as_bytes()) {
         let line = 1 + memchr::memchr_iter(b'\n', &text.as_bytes()[..at]).count();
-        return Err(Flaw::new(
-            Fault::NulByte,
-            format!("a NUL byte at byte {at}, on line {line}"),
-        ));
+        return Err(Flaw::new(Fault::NulByte, format!("a NUL byte at byte {at}, on line {line}")));
     }
     if text.trim_start().is_empty() {
-        let what = if text.is_empty() {
-            "no bytes"
-        } else {
-            "white space only"
-        };
+        let what = if text.is_empty() { "no bytes" } else { "white space only" };
         return Err(Flaw::new(Fault::Empty, what));
     }
     if memchr::memchr(b'\r', text.as_bytes()).is_some() {
@@ -118,10 +92,7 @@ fn declares_latin1(bytes: &[u8]) -> bool {
             .take_while(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c))
             .map(|c| if c == '_' { '-' } else { c })
             .collect();
-        matches!(
-            name.as_str(),
-            "latin-1" | "latin1" | "iso-8859-1" | "iso8859-1" | "l1"
-        )
+        matches!(name.as_str(), "latin-1" | "latin1" | "iso-8859-1" | "iso8859-1" | "l1")
     })
 }
 
@@ -143,42 +114,21 @@ mod tests {
 
     #[test]
     fn invalid_utf8_is_told_with_byte_and_line() {
-        assert_eq!(
-            fault(b"a = 1\nb = '\xff'\n"),
-            (
-                Fault::InvalidUtf8,
-                "byte 11, on line 2, is not UTF-8".to_owned()
-            )
-        );
+        assert_eq!(fault(b"a = 1\nb = '\xff'\n"), (Fault::InvalidUtf8, "byte 11, on line 2, is not UTF-8".to_owned()));
     }
 
     #[test]
     fn a_declared_latin1_file_is_read() {
-        let text = decode(
-            "a.py",
-            b"#!/bin/python\n# -*- coding: latin-1 -*-\nx = '\xe9'\n".to_vec(),
-        );
+        let text = decode("a.py", b"#!/bin/python\n# -*- coding: latin-1 -*-\nx = '\xe9'\n".to_vec());
         assert!(text.unwrap().contains("x = 'é'"));
-        assert_eq!(
-            fault(b"# encoding latin-1\nx = '\xe9'\n").0,
-            Fault::InvalidUtf8
-        );
-        assert_eq!(
-            fault(b"# coding: cp1252\nx = '\xe9'\n").0,
-            Fault::InvalidUtf8
-        );
+        assert_eq!(fault(b"# encoding latin-1\nx = '\xe9'\n").0, Fault::InvalidUtf8);
+        assert_eq!(fault(b"# coding: cp1252\nx = '\xe9'\n").0, Fault::InvalidUtf8);
     }
 
     #[test]
     fn nul_bytes_and_emptiness_are_rejected() {
-        assert_eq!(
-            fault(b"a\n\0"),
-            (Fault::NulByte, "a NUL byte at byte 2, on line 2".to_owned())
-        );
+        assert_eq!(fault(b"a\n\0"), (Fault::NulByte, "a NUL byte at byte 2, on line 2".to_owned()));
         assert_eq!(fault(b""), (Fault::Empty, "no bytes".to_owned()));
-        assert_eq!(
-            fault(b"\xEF\xBB\xBF \r\n\t"),
-            (Fault::Empty, "white space only".to_owned())
-        );
+        assert_eq!(fault(b"\xEF\xBB\xBF \r\n\t"), (Fault::Empty, "white space only".to_owned()));
     }
 }

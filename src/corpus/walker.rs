@@ -44,12 +44,7 @@ fn damaged(message: impl Into<String>) -> io::Error {
 
 impl Walker {
     pub(super) fn new(input: Stream) -> Self {
-        Self {
-            input,
-            padding: 0,
-            comment: None,
-            zeros_seen: false,
-        }
+        Self { input, padding: 0, comment: None, zeros_seen: false }
     }
 
     /// The comment in the archive's global header: git puts the commit there.
@@ -70,9 +65,7 @@ impl Walker {
                 }
                 b'g' => {
                     let records = self.extension(size)?;
-                    let comment = pax_records(&records)?
-                        .into_iter()
-                        .find(|(k, _)| *k == b"comment");
+                    let comment = pax_records(&records)?.into_iter().find(|(k, _)| *k == b"comment");
                     self.comment = comment.map(|(_, v)| String::from_utf8_lossy(v).into_owned());
                 }
                 b'L' => extension.name = Some(self.extension(size)?),
@@ -84,9 +77,7 @@ impl Walker {
     }
 
     fn member(&mut self, header: &Header, extension: Extension) -> io::Result<Member> {
-        let name = extension
-            .name
-            .unwrap_or_else(|| header.path_bytes().into_owned());
+        let name = extension.name.unwrap_or_else(|| header.path_bytes().into_owned());
         let name = name.strip_suffix(b"\0").unwrap_or(&name);
         let name = String::from_utf8_lossy(name).into_owned();
         let kind = match header.entry_type().as_byte() {
@@ -128,11 +119,7 @@ impl Walker {
         loop {
             if self.input.fill_buf()?.is_empty() {
                 let error = "the archive ends without its end marker";
-                return if self.zeros_seen {
-                    Ok(None)
-                } else {
-                    Err(damaged(error))
-                };
+                return if self.zeros_seen { Ok(None) } else { Err(damaged(error)) };
             }
             let mut header = Header::new_old();
             self.input.read_exact(header.as_mut_bytes())?;
@@ -181,9 +168,7 @@ impl Extension {
             match key {
                 b"path" => self.name = Some(value.to_vec()),
                 b"size" => {
-                    let size = std::str::from_utf8(value)
-                        .ok()
-                        .and_then(|size| size.parse().ok());
+                    let size = std::str::from_utf8(value).ok().and_then(|size| size.parse().ok());
                     self.size = Some(size.ok_or_else(|| damaged("a pax size is not a number"))?);
                 }
                 key if key.starts_with(b"GNU.sparse.") => self.sparse = true,
@@ -202,15 +187,7 @@ fn padding(size: u64) -> u64 {
 /// Sum of the header's bytes, those of the checksum itself taken as blanks.
 fn checksum(header: &Header) -> u32 {
     let bytes = header.as_bytes().iter().enumerate();
-    bytes
-        .map(|(at, byte)| {
-            u32::from(if (148..156).contains(&at) {
-                b' '
-            } else {
-                *byte
-            })
-        })
-        .sum()
+    bytes.map(|(at, byte)| u32::from(if (148..156).contains(&at) { b' ' } else { *byte })).sum()
 }
 
 type PaxRecord<'a> = (&'a [u8], &'a [u8]);

@@ -44,9 +44,7 @@ pub(super) fn describe(member: &ZipFileEntry<'_>) -> (String, MemberKind, u64) {
 /// The data of member `index`, of which no more than `declared` bytes are believed.
 pub(super) fn read(archive: &mut Archive, index: usize, declared: u64) -> Result<Vec<u8>, Flaw> {
     let member = archive.by_index(index).map_err(|error| match error {
-        ZipError::Io(_) | ZipError::InvalidArchive(_) => {
-            Flaw::new(Fault::Corrupt, error.to_string())
-        }
+        ZipError::Io(_) | ZipError::InvalidArchive(_) => Flaw::new(Fault::Corrupt, error.to_string()),
         // Encrypted, or packed by a method that is not built in.
         error => Flaw::new(Fault::Unreadable, error.to_string()),
     })?;
@@ -62,10 +60,7 @@ pub(super) fn read(archive: &mut Archive, index: usize, declared: u64) -> Result
             let message = format!("the member holds {read} of the {declared} bytes it declares");
             Err(Flaw::new(Fault::Corrupt, message))
         }
-        Err(error) => Err(Flaw::new(
-            Fault::Corrupt,
-            format!("the member is damaged: {error}"),
-        )),
+        Err(error) => Err(Flaw::new(Fault::Corrupt, format!("the member is damaged: {error}"))),
     }
 }
 
@@ -101,19 +96,11 @@ impl ZipEntries {
             }
         }
         if guard.trips(bytes, declared) {
-            let message = format!(
-                "{declared} bytes are said to be in {bytes}: this looks like a decompression bomb"
-            );
+            let message = format!("{declared} bytes are said to be in {bytes}: this looks like a decompression bomb");
             return Err(Flaw::new(Fault::Bomb, message));
         }
         let next = usize::try_from(from).unwrap_or(usize::MAX);
-        Ok(Self {
-            archive,
-            selection,
-            next,
-            from,
-            consumed,
-        })
+        Ok(Self { archive, selection, next, from, consumed })
     }
 
     fn step(&mut self, index: usize) -> Option<Entry> {
@@ -126,15 +113,10 @@ impl ZipEntries {
             }
         };
         let (name, kind, size) = describe(&member);
-        self.consumed
-            .fetch_add(member.compressed_size(), Ordering::Relaxed);
+        self.consumed.fetch_add(member.compressed_size(), Ordering::Relaxed);
         match self.selection.judge(&name, kind, size) {
             Verdict::Skip => None,
-            Verdict::Refuse {
-                path,
-                fault,
-                message,
-            } => Some(refused(position, path, fault, message)),
+            Verdict::Refuse { path, fault, message } => Some(refused(position, path, fault, message)),
             Verdict::Read(path) => match read(&mut self.archive, index, size) {
                 Ok(bytes) => Some(text::entry(position, path, bytes)),
                 Err(Flaw { fault, message }) => Some(refused(position, path, fault, message)),
@@ -188,19 +170,13 @@ mod tests {
         }
         let laid = lay("x.zip", &writer.finish().unwrap().into_inner());
         let expected = [(0, "a.py", Fault::Link), (1, "../b.py", Fault::UnsafePath)];
-        assert_eq!(
-            laid.faults(),
-            expected.map(|(at, path, fault)| (at, path.to_owned(), fault))
-        );
+        assert_eq!(laid.faults(), expected.map(|(at, path, fault)| (at, path.to_owned(), fault)));
         assert_eq!(laid.entries().len(), 3);
     }
 
     #[test]
     fn a_damaged_member_is_rejected_and_the_rest_is_read() {
-        let mut data = zip(
-            &[("a.py", b"value = 'something to pack'"), ("b.py", b"b = 1")],
-            "",
-        );
+        let mut data = zip(&[("a.py", b"value = 'something to pack'"), ("b.py", b"b = 1")], "");
         let inside = data.windows(4).position(|bytes| bytes == b"a.py").unwrap() + 8;
         data[inside] ^= 0xff;
         let laid = lay("x.zip", &data);
@@ -212,10 +188,7 @@ mod tests {
     fn an_archive_without_its_directory_is_corrupt() {
         let data = zip(&[("a.py", b"a = 1")], "");
         for data in [&data[..data.len() - 30], b"", b"<html>"] {
-            assert_eq!(
-                lay("x.zip", data).faults(),
-                [(0, "x.zip".to_owned(), Fault::Corrupt)]
-            );
+            assert_eq!(lay("x.zip", data).faults(), [(0, "x.zip".to_owned(), Fault::Corrupt)]);
         }
     }
 
@@ -223,10 +196,7 @@ mod tests {
     fn a_member_that_holds_more_than_it_declares_is_not_believed() {
         let mut data = zip(&[("a.py", &[b'a'; 5000])], "");
         // The size in the central directory, 24 bytes into its record.
-        let record = data
-            .windows(4)
-            .position(|bytes| bytes == b"PK\x01\x02")
-            .unwrap();
+        let record = data.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
         data[record + 24..record + 28].copy_from_slice(&100_u32.to_le_bytes());
         let laid = lay("x.zip", &data);
         assert_eq!(laid.faults(), [(0, "a.py".to_owned(), Fault::Corrupt)]);
@@ -236,36 +206,19 @@ mod tests {
     fn a_bomb_is_told_by_what_its_members_declare() {
         let zeros = vec![b' '; 900_000];
         let names: Vec<String> = (0..4).map(|at| format!("{at}.py")).collect();
-        let files: Vec<_> = names
-            .iter()
-            .map(|name| (name.as_str(), zeros.as_slice()))
-            .collect();
+        let files: Vec<_> = names.iter().map(|name| (name.as_str(), zeros.as_slice())).collect();
         let laid = lay("x.zip", &zip(&files, ""));
         let survey = laid.shard.survey(&laid.source);
-        let guard = BombGuard {
-            floor_bytes: 1 << 20,
-            ratio: 200,
-        };
-        let read = |guard| {
-            laid.shard
-                .read_guarded(&laid.source, &survey, 0, guard)
-                .unwrap()
-                .collect::<Vec<_>>()
-        };
+        let guard = BombGuard { floor_bytes: 1 << 20, ratio: 200 };
+        let read = |guard| laid.shard.read_guarded(&laid.source, &survey, 0, guard).unwrap().collect::<Vec<_>>();
         let entries = read(guard);
-        assert!(
-            matches!(&entries[..], [Entry::Rejected(r)] if r.fault == Fault::Bomb),
-            "{entries:?}"
-        );
+        assert!(matches!(&entries[..], [Entry::Rejected(r)] if r.fault == Fault::Bomb), "{entries:?}");
         assert_eq!(read(BombGuard::DEFAULT).len(), 4);
     }
 
     #[test]
     fn large_members_are_rejected_by_their_declared_size() {
-        let mut laid = lay(
-            "x.zip",
-            &zip(&[("a.py", &[b'a'; 500]), ("b.py", b"b = 1")], ""),
-        );
+        let mut laid = lay("x.zip", &zip(&[("a.py", &[b'a'; 500]), ("b.py", b"b = 1")], ""));
         laid.source.max_file_bytes = 499;
         assert_eq!(laid.faults(), [(0, "a.py".to_owned(), Fault::TooLarge)]);
     }

@@ -1,6 +1,7 @@
 //! Locality-sensitive banding: which registers are looked up together (Leskovec, Rajaraman, Ullman, *Mining of
 //! Massive Datasets*, section 3.4), here over registers cut to four bits.
 
+use super::mix::scatter;
 use super::sketch::REGISTER_BITS;
 
 /// A band key fits into 32 bits.
@@ -41,6 +42,18 @@ impl Banding {
         let agree = jaccard + (1.0 - jaccard) / f64::from(1 << REGISTER_BITS);
         1.0 - power(1.0 - power(agree, self.rows), self.bands)
     }
+
+    /// The hash of one band's registers, which lie side by side in the packed sketch.
+    #[inline]
+    pub(super) fn hash(self, band: usize, packed: &[u64]) -> u64 {
+        let bits = self.rows * REGISTER_BITS;
+        let (word, shift) = (band * bits / 64, band * bits % 64);
+        let mut key = packed[word] >> shift;
+        if shift + bits > 64 {
+            key |= packed[word + 1] << (64 - shift);
+        }
+        scatter(key & ((1 << bits) - 1))
+    }
 }
 
 #[cfg(test)]
@@ -67,10 +80,17 @@ mod tests {
 
     #[test]
     fn a_higher_threshold_needs_fewer_or_longer_bands() {
-        let costs: Vec<_> = [0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
-            .map(|threshold| Banding::choose(256, threshold))
-            .into_iter()
-            .collect();
+        let costs: Vec<_> =
+            [0.5, 0.6, 0.7, 0.8, 0.9, 1.0].map(|threshold| Banding::choose(256, threshold)).into_iter().collect();
         assert!(costs.is_sorted_by(|a, b| a.rows < b.rows || a.bands >= b.bands), "{costs:?}");
+    }
+
+    #[test]
+    fn the_keys_of_bands_follow_one_another_across_words() {
+        let packed = [0xfedc_ba98_7654_3210, 0x0f1e_2d3c_4b5a_6978];
+        let banding = Banding { bands: 5, rows: 6 };
+        for (band, key) in [(0, 0x54_3210), (1, 0xba_9876), (2, 0x78_fedc), (3, 0x4b_5a69)] {
+            assert_eq!(banding.hash(band, &packed), scatter(key), "band {band}");
+        }
     }
 }

@@ -27,11 +27,13 @@ mod shingles;
 mod sketch;
 mod sketcher;
 mod slots;
+mod verdict;
 mod words;
 
 pub use banding::Banding;
 pub use content::ContentHash;
-pub use index::{Index, Verdict};
+pub use index::Index;
 pub use settings::{Settings, SettingsError};
 pub use sketch::{Sketch, SketchError};
 pub use sketcher::Sketcher;
+pub use verdict::Verdict;

@@ -4,8 +4,8 @@
 
 use super::content::ContentHash;
 
-/// Records in a block: small enough not to show in the memory of a small corpus.
-const BLOCK: usize = 256;
+/// Records in a block: few, so that the unused end does not show in the memory of a small corpus.
+const BLOCK: usize = 64;
 
 /// The kept documents, numbered from 0 in the order in which they were kept.
 #[derive(Clone, Debug)]
@@ -21,8 +21,8 @@ struct Block {
     ids: Box<[i64; BLOCK]>,
     hashes: Box<[ContentHash; BLOCK]>,
     sketches: Box<[u64]>,
-    /// Which records have a sketch.
-    sketched: [u64; BLOCK / 64],
+    /// Which records have a sketch, one bit each.
+    sketched: u64,
 }
 
 impl Records {
@@ -47,7 +47,7 @@ impl Records {
                 ids: Box::new([0; BLOCK]),
                 hashes: Box::new([ContentHash::from_bytes([0; 16]); BLOCK]),
                 sketches: vec![0; self.width * BLOCK].into(),
-                sketched: [0; BLOCK / 64],
+                sketched: 0,
             });
         }
         let block = &mut self.blocks[self.length / BLOCK];
@@ -55,7 +55,7 @@ impl Records {
         block.hashes[at] = hash;
         if let Some(sketch) = sketch {
             block.sketches[at * self.width..][..self.width].copy_from_slice(sketch);
-            block.sketched[at / 64] |= 1 << (at % 64);
+            block.sketched |= 1 << at;
         }
         self.length += 1;
     }
@@ -82,7 +82,7 @@ impl Records {
         (0..self.len())
             .filter(|&number| {
                 let (block, at) = self.find(number);
-                block.sketched[at / 64] >> (at % 64) & 1 == 1
+                block.sketched >> at & 1 == 1
             })
             .map(|number| (number, self.sketch(number)))
     }
@@ -107,7 +107,7 @@ mod tests {
         }
         assert_eq!(records.len(), 700);
         assert_eq!(records.id(699), -699);
-        assert_eq!(records.hash(256), ContentHash::of("256"));
+        assert_eq!(records.hash(64), ContentHash::of("64"));
         assert_eq!(records.sketch(511), [511, 1022, 1533]);
         let sketched: Vec<u32> = records.sketches().map(|(number, _)| number).collect();
         assert_eq!(sketched, (0..700).filter(|number| number % 5 != 0).collect::<Vec<_>>());

@@ -17,16 +17,13 @@ pub fn shingles(text: &str, ngram: usize) -> Vec<u64> {
     }
     let width = ngram.min(hashes.len());
     let leaving = (0..width).fold(1_u64, |power, _| power.wrapping_mul(BASE));
-    let mut rolling =
-        hashes[..width].iter().fold(0_u64, |sum, &word| sum.wrapping_mul(BASE).wrapping_add(word));
+    let mut rolling = hashes[..width].iter().fold(0_u64, |sum, &word| sum.wrapping_mul(BASE).wrapping_add(word));
     let last = hashes.len() - width;
     for first in 0..last {
         let left = hashes[first];
         hashes[first] = finish(rolling);
-        rolling = rolling
-            .wrapping_mul(BASE)
-            .wrapping_add(hashes[first + width])
-            .wrapping_sub(left.wrapping_mul(leaving));
+        rolling =
+            rolling.wrapping_mul(BASE).wrapping_add(hashes[first + width]).wrapping_sub(left.wrapping_mul(leaving));
     }
     hashes[last] = finish(rolling);
     hashes.truncate(last + 1);

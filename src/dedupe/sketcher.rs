@@ -51,7 +51,7 @@ fn fill(shingles: &[u64], count: usize) -> Vec<u64> {
         let thrower = Thrower::new(round);
         for &shingle in shingles {
             let thrown = thrower.throw(shingle);
-            let at = ((thrown & 0xffff_ffff) * count as u64 >> 32) as usize;
+            let at = (((thrown & 0xffff_ffff) * count as u64) >> 32) as usize;
             let register = &mut registers[at];
             empty -= usize::from(*register == EMPTY);
             *register = (*register).min(round << 32 | thrown >> 32);
@@ -86,5 +86,73 @@ impl Thrower {
     #[inline]
     fn throw(&self, shingle: u64) -> u64 {
         fold(shingle ^ self.offset, self.factor)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sketch(settings: &Settings, text: &str) -> Sketch {
+        Sketcher::new(settings).unwrap().sketch(text)
+    }
+
+    #[test]
+    fn a_text_without_words_has_no_registers() {
+        assert_eq!(sketch(&Settings::default(), "# ---\n").body, Body::Wordless);
+        assert_eq!(sketch(&Settings::default(), "").body, Body::Wordless);
+    }
+
+    #[test]
+    fn nothing_is_sketched_for_exact_duplicates_alone() {
+        let settings = Settings { exact_only: true, ..Settings::default() };
+        assert_eq!(sketch(&settings, "a b c").body, Body::Absent);
+    }
+
+    #[test]
+    fn a_single_shingle_fills_every_register() {
+        for count in [32, 96, 768] {
+            let registers = fill(&[42], count);
+            assert!(registers.iter().all(|&register| register != EMPTY));
+            assert!(registers.iter().any(|&register| register >> 32 >= count as u64), "gaps are filled at the end");
+        }
+    }
+
+    #[test]
+    fn many_shingles_take_one_round() {
+        let shingles: Vec<u64> = (0..20_000).map(scatter).collect();
+        assert!(fill(&shingles, 768).iter().all(|register| register >> 32 == 0));
+    }
+
+    /// What is stored today must be found tomorrow: a change here needs a new format version.
+    #[test]
+    fn the_sketch_of_a_text_is_fixed_for_ever() {
+        let settings = Settings { permutations: 32, ..Settings::default() };
+        let sketch = sketch(&settings, "def area(self):\n    return self.width * self.höhe\n");
+        let bytes = [
+            0x01, 0x05, 0x20, 0x00, 0x02, // version, n-gram, permutations, kind
+            0xe2, 0x84, 0x03, 0xde, 0xb2, 0x75, 0x16, 0xfa, // 16 registers of four bits
+            0x7d, 0x34, 0xd6, 0x4f, 0x8c, 0x2e, 0x0e, 0xe9, // and 16 more
+            0x9b, 0x4e, 0x04, 0x5a, 0xe3, 0x87, 0x62, 0x1f, // 64 of one bit
+        ];
+        assert_eq!(sketch.to_bytes(), bytes);
+    }
+
+    proptest! {
+        #[test]
+        fn order_and_repeats_of_single_words_do_not_matter(
+            words in proptest::collection::vec("[a-z]{1,4}", 1..50),
+            again in any::<prop::sample::Index>(),
+            turn in any::<prop::sample::Index>(),
+        ) {
+            let settings = Settings { ngram: 1, permutations: 64, ..Settings::default() };
+            let mut other = words.clone();
+            other.push(again.get(&words).clone());
+            other.rotate_left(turn.index(words.len()));
+            prop_assert_eq!(sketch(&settings, &words.join(" ")), sketch(&settings, &other.join("\n")));
+        }
     }
 }

@@ -5,34 +5,37 @@
 //! fewer tag bits; every growth deals them anew. Growth asks the caller for the hashes again, takes a factor of
 //! 9/8 and keeps the load between 0.8 and 0.9, so a document costs 4.4 to 5 bytes. Nothing is ever removed.
 
+use std::ops::ControlFlow;
+
 /// A table of document numbers.
 #[derive(Clone, Debug)]
 pub struct Slots {
-    slots: Box<[u32]>,
+    cells: Box<[u32]>,
     used: usize,
     number_bits: u32,
 }
 
 impl Slots {
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { slots: vec![0; capacity].into(), used: 0, number_bits: bits_for(capacity as u32) }
+        Self { cells: vec![0; capacity].into(), used: 0, number_bits: bits_for(capacity as u32) }
     }
 
     pub fn memory_bytes(&self) -> usize {
-        size_of_val(&*self.slots)
+        size_of_val(&*self.cells)
     }
 
-    /// Calls `visit` with the number of every document inserted under this hash, and of a few others.
+    /// Calls `visit` with the number of every document inserted under this hash, in ascending order where they were
+    /// inserted so, and of a few others; until `visit` breaks off.
     #[inline]
-    pub fn candidates(&self, hash: u64, mut visit: impl FnMut(u32)) {
+    pub fn candidates(&self, hash: u64, mut visit: impl FnMut(u32) -> ControlFlow<()>) {
         let (mut at, tag) = (self.home(hash), self.tag(hash));
         loop {
-            let slot = self.slots[at];
+            let slot = self.cells[at];
             if slot == 0 {
                 return;
             }
-            if slot & self.tag_mask() == tag {
-                visit((slot & !self.tag_mask()) - 1);
+            if slot & self.tag_mask() == tag && visit((slot & !self.tag_mask()) - 1).is_break() {
+                return;
             }
             at = self.after(at);
         }
@@ -40,18 +43,22 @@ impl Slots {
 
     /// Whether the number could be inserted without growing first.
     pub fn has_room(&self, number: u32) -> bool {
-        (self.used + 1) * 10 <= self.slots.len() * 9 && bits_for(number) <= self.number_bits
+        !self.is_full() && bits_for(number) <= self.number_bits
     }
 
-    /// Grows by 9/8; `entries` gives every hash and number again, in any order. The old slots go first, so that the
-    /// two tables are never held at once.
+    fn is_full(&self) -> bool {
+        (self.used + 1) * 10 > self.cells.len() * 9
+    }
+
+    /// Makes room for the number `next`; `entries` gives every hash and number again, in ascending order of numbers. The old slots
+    /// go first, so that the two tables are never held at once.
     pub fn grow(&mut self, entries: impl Iterator<Item = (u64, u32)>, next: u32) {
         let used = self.used;
-        let wanted = (self.slots.len() / 8 * 9 + 8).max(used * 10 / 9 + 1);
-        *self = Self { slots: Box::default(), used: 0, number_bits: 0 };
+        let wanted = if self.is_full() { self.cells.len() / 8 * 9 + 8 } else { self.cells.len() };
+        *self = Self { cells: Box::default(), used: 0, number_bits: 0 };
         // Twice the next number: documents that are in no table use up numbers too.
         let number_bits = bits_for(next.saturating_mul(2).max(wanted as u32));
-        *self = Self { slots: vec![0; wanted].into(), used: 0, number_bits };
+        *self = Self { cells: vec![0; wanted].into(), used: 0, number_bits };
         for (hash, number) in entries {
             self.insert(hash, number);
         }
@@ -60,23 +67,23 @@ impl Slots {
 
     /// Inserts a number. There must be room.
     pub fn insert(&mut self, hash: u64, number: u32) {
-        debug_assert!(self.used < self.slots.len() && bits_for(number) <= self.number_bits);
+        debug_assert!(self.used < self.cells.len() && bits_for(number) <= self.number_bits);
         let mut at = self.home(hash);
-        while self.slots[at] != 0 {
+        while self.cells[at] != 0 {
             at = self.after(at);
         }
-        self.slots[at] = self.tag(hash) | (number + 1);
+        self.cells[at] = self.tag(hash) | (number + 1);
         self.used += 1;
     }
 
     #[inline]
     fn after(&self, at: usize) -> usize {
-        if at + 1 == self.slots.len() { 0 } else { at + 1 }
+        if at + 1 == self.cells.len() { 0 } else { at + 1 }
     }
 
     #[inline]
     fn home(&self, hash: u64) -> usize {
-        ((hash >> 32) * self.slots.len() as u64 >> 32) as usize
+        (((hash >> 32) * self.cells.len() as u64) >> 32) as usize
     }
 
     #[inline]
@@ -121,7 +128,10 @@ mod tests {
             let slots = filled(count, 7);
             for number in 0..count {
                 let mut found = Vec::new();
-                slots.candidates(scatter(u64::from(number / 10)), |candidate| found.push(candidate));
+                slots.candidates(scatter(u64::from(number / 10)), |candidate| {
+                    found.push(candidate);
+                    ControlFlow::Continue(())
+                });
                 assert_eq!(found.contains(&number), number % 7 != 0, "{number} of {count}");
             }
         }
@@ -132,7 +142,10 @@ mod tests {
         let slots = filled(20_000, 1_000_000);
         let mut strangers = 0;
         for absent in 1_000_000..1_010_000 {
-            slots.candidates(scatter(absent), |_| strangers += 1);
+            slots.candidates(scatter(absent), |_| {
+                strangers += 1;
+                ControlFlow::Continue(())
+            });
         }
         assert!(strangers < 100, "{strangers}");
     }
@@ -156,7 +169,10 @@ mod tests {
             slots.insert(7, number);
         }
         let mut found = Vec::new();
-        slots.candidates(7, |candidate| found.push(candidate));
+        slots.candidates(7, |candidate| {
+            found.push(candidate);
+            ControlFlow::Continue(())
+        });
         assert_eq!(found, [3, 1000, 100_000]);
     }
 }

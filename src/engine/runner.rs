@@ -157,7 +157,9 @@ impl<S: Stage> Runner<S> {
             };
             let meters = context.meters.clone();
             tasks.spawn(async move {
-                meters.iter().for_each(|meter| meter.set_state(State::Running));
+                for meter in &meters {
+                    meter.set_state(State::Running);
+                }
                 let result = S::run(context).await;
                 (group, meters, result)
             });

@@ -141,11 +141,11 @@ impl Failure {
         self.answer.as_ref().map(|answer| answer.usage)
     }
 
-    /// What it means for the row. A 404 stops the stage: model or path are unknown to the server, so every row would fail.
+    /// What it means for the row. Redirects, 404 and 405 stop the stage: base URL or model are wrong, so every row would fail.
     pub fn consequence(&self) -> Consequence {
         match (self.class, self.status) {
             (FailureClass::Unauthorised | FailureClass::OutOfQuota | FailureClass::Connection, _)
-            | (FailureClass::BadRequest, Some(404 | 405)) => Consequence::StopStage,
+            | (FailureClass::BadRequest, Some(300..400 | 404 | 405)) => Consequence::StopStage,
             _ => Consequence::RejectRow,
         }
     }

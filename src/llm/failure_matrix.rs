@@ -180,6 +180,7 @@ async fn a_bad_request_is_final_and_an_unknown_model_stops_the_stage() {
     let moved = Reply::Http(308, "location: https://elsewhere/v1\r\n", String::new());
     let failure = fails(moved, FailureClass::BadRequest, Some(308), 1).await;
     assert!(failure.message.contains("https://elsewhere/v1"));
+    assert_eq!(failure.consequence(), Consequence::StopStage);
 }
 
 #[tokio::test]

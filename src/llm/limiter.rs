@@ -109,8 +109,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used)]
 mod tests {
     use std::sync::Arc;
+
+    use proptest::prelude::*;
+    use proptest::{collection, prop_assert, proptest};
+    use tokio::runtime::Builder;
 
     use super::*;
 
@@ -258,6 +263,42 @@ mod tests {
         assert!(fullest_minute(&sent) <= 6000);
         let requests: Vec<_> = sent.iter().map(|(at, _)| (*at, 1)).collect();
         assert!(fullest_minute(&requests) <= 60);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn no_load_breaks_either_bound(
+            requests in 1..3000_u32,
+            tokens in 500..200_000_u32,
+            load in collection::vec((0..30_000_u64, 1..60_usize, 1..400_u32, 1..100_u32), 1..12),
+        ) {
+            let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+            let sent = runtime.block_on(async {
+                let (gate, mut sent) = (gate(Some(requests), Some(tokens)), Vec::new());
+                for (idle, calls, estimate, percent) in load {
+                    sleep(Duration::from_millis(idle)).await;
+                    let mut in_flight = Vec::new();
+                    for call in 0..calls {
+                        let used = estimate * percent / 100;
+                        in_flight.push((gate.enter(estimate).await, used));
+                        sent.push((Instant::now(), used));
+                        if call % 3 == 0 {
+                            let (pass, used) = in_flight.swap_remove(in_flight.len() / 2);
+                            pass.settle(used);
+                        }
+                    }
+                    for (pass, used) in in_flight {
+                        pass.settle(used);
+                    }
+                }
+                sent
+            });
+            prop_assert!(fullest_minute(&sent) <= u64::from(tokens));
+            let sent: Vec<_> = sent.into_iter().map(|(at, _)| (at, 1)).collect();
+            prop_assert!(fullest_minute(&sent) <= u64::from(requests));
+        }
     }
 
     #[tokio::test(start_paused = true)]

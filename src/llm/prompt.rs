@@ -2,6 +2,7 @@
 //!
 //! Undefined variables and attributes are errors, never empty text: a prompt with a hole in it would be paid for row by row.
 
+use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, UndefinedBehavior, Value};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -72,9 +73,17 @@ impl Prompt {
     pub fn compile(settings: &PromptSettings, allowed_variables: &[&str]) -> Result<Self, PromptError> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        // A prompt that is trained on may well end with a line end.
+        if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
+            environment.set_syntax(syntax);
+        }
         let mut roles = Vec::new();
         let system = settings.system.as_ref().map(|source| ("system", Role::System, source));
         for (name, role, source) in system.into_iter().chain([("user", Role::User, &settings.user)]) {
+            if source.trim().is_empty() {
+                let message = "must not be empty".to_owned();
+                return Err(PromptError::Invalid { template: name, line: 1, message });
+            }
             environment.add_template_owned(name, source.clone()).map_err(|error| invalid(name, &error))?;
             check(&environment, name, source, allowed_variables)?;
             roles.push((name, role));
@@ -190,6 +199,11 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_template_is_refused() {
+        assert_eq!(error(" \n"), "template `user`, line 1: must not be empty");
+    }
+
+    #[test]
     fn unknown_filters_tests_and_functions_are_found_wherever_they_hide() {
         for template in [
             "{{ prompt | uper }}",
@@ -231,7 +245,7 @@ mod tests {
         let one = compile("{{ prompt }}").unwrap().fingerprint();
         assert_eq!(one, compile("{{ prompt }}").unwrap().fingerprint());
         assert_ne!(one, compile("{{ prompt }} ").unwrap().fingerprint());
-        let system = PromptSettings { system: Some(String::new()), user: "{{ prompt }}".to_owned() };
+        let system = PromptSettings { system: Some("x".to_owned()), user: "{{ prompt }}".to_owned() };
         assert_ne!(one, Prompt::compile(&system, &["prompt"]).unwrap().fingerprint());
     }
 }

@@ -21,6 +21,9 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// meet a connection that is just being closed.
 const IDLE: Duration = Duration::from_secs(4);
 
+/// How long the list of models may take: it costs a server nothing, and a person is waiting.
+const LISTING: Duration = Duration::from_secs(20);
+
 /// A whole response.
 pub(super) struct Exchange {
     pub(super) status: StatusCode,
@@ -90,22 +93,22 @@ impl Transport {
 
     /// Posts a chat-completions request.
     pub(super) async fn chat(&self, body: Vec<u8>) -> Result<Exchange, Failure> {
-        self.exchange(self.http.post(self.chat.clone()).body(body)).await
+        self.exchange(self.http.post(self.chat.clone()).body(body), self.timeout).await
     }
 
     /// Asks for the list of models.
     pub(super) async fn models(&self) -> Result<Exchange, Failure> {
-        self.exchange(self.http.get(self.models.clone())).await
+        self.exchange(self.http.get(self.models.clone()), self.timeout.min(LISTING)).await
     }
 
-    async fn exchange(&self, request: RequestBuilder) -> Result<Exchange, Failure> {
+    async fn exchange(&self, request: RequestBuilder, timeout: Duration) -> Result<Exchange, Failure> {
         let whole = async {
             let response = request.send().await.map_err(|error| self.broken(error))?;
             let (status, headers) = (response.status(), response.headers().clone());
             Ok(Exchange { status, headers, body: self.read(response).await? })
         };
-        tokio::time::timeout(self.timeout, whole).await.unwrap_or_else(|_| {
-            let message = format!("{}: no answer within {:?}", self.base, self.timeout);
+        tokio::time::timeout(timeout, whole).await.unwrap_or_else(|_| {
+            let message = format!("{}: no answer within {timeout:?}", self.base);
             Err(Failure::new(FailureClass::TimedOut, message))
         })
     }

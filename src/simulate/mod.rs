@@ -21,11 +21,26 @@ mod wording;
 pub use settings::{Fault, FaultKind, Settings, SettingsError};
 /// shim
 pub struct Index;
-impl Index { /// shim
-pub fn from_sources(_: impl Iterator<Item = (String, String)>, _: u64) -> Self { Self } }
+impl Index {
+    /// shim
+    pub fn from_sources(_: impl Iterator<Item = (String, String)>, _: u64) -> Self {
+        Self
+    }
+}
 /// shim
 pub struct Simulator;
-impl Simulator { /// shim
-pub fn new(_: Index, _: Settings) -> Self { Self } }
+impl Simulator {
+    /// shim
+    pub fn new(_: Index, _: Settings) -> Self {
+        Self
+    }
+}
 /// shim
-pub async fn serve(_: tokio::net::TcpListener, _: std::sync::Arc<Simulator>, stop: tokio_util::sync::CancellationToken) -> std::io::Result<()> { stop.cancelled().await; Ok(()) }
+pub async fn serve(
+    _: tokio::net::TcpListener,
+    _: std::sync::Arc<Simulator>,
+    stop: tokio_util::sync::CancellationToken,
+) -> std::io::Result<()> {
+    stop.cancelled().await;
+    Ok(())
+}

@@ -37,12 +37,13 @@ pub enum ExportFormat {
 }
 
 impl ExportFormat {
-    fn ending(self) -> &'static str {
-        match self {
+    fn file(self, split: &str) -> String {
+        let ending = match self {
             Self::Jsonl => "jsonl",
             Self::JsonlZst => "jsonl.zst",
             Self::Parquet => "parquet",
-        }
+        };
+        format!("{split}.{ending}")
     }
 }
 
@@ -56,6 +57,9 @@ pub struct ExportSettings {
     /// Folder for `train.*` and `test.*`, relative to the pipeline file's folder.
     pub out: String,
 }
+
+/// Says which pairs the files beside it were made of.
+const MARK: &str = "export.json";
 
 fn jsonl() -> ExportFormat {
     ExportFormat::Jsonl
@@ -87,8 +91,19 @@ impl Export {
         }
         let Some(lock) = super::pair::lock(&context).await? else { return Ok(()) };
         let out = resolve(&self.base, &self.settings.out);
-        let rows = export_pairs(&context.store, context.needs[0][0], self.settings.format, &out).await?;
-        context.meter().add_done(rows.0 + rows.1);
+        let (pairs, newest) = context.store.pair_mark(context.needs[0][0]).await?;
+        let needed = context.plan.find(&context.stage().name).map(|own| &context.plan.stages[own].needs);
+        let made_of = needed.and_then(|needs| Some(&context.plan.stages[*needs.first()?].fingerprint));
+        let mark = json!({ "pairs": pairs, "newest": newest, "stage": made_of, "format": self.settings.format });
+        let note = out.join(MARK);
+        let whole = ["train", "test"].iter().all(|split| out.join(self.settings.format.file(split)).exists());
+        if whole && std::fs::read(&note).is_ok_and(|found| found == mark.to_string().as_bytes()) {
+            tracing::info!("{} holds these {pairs} pairs already", out.display());
+        } else {
+            let (train, test) = export_pairs(&context.store, context.needs[0][0], self.settings.format, &out).await?;
+            context.meter().add_done(train + test);
+            std::fs::write(&note, mark.to_string()).with_context(|| format!("writing {}", note.display()))?;
+        }
         lock.release().await;
         Ok(())
     }
@@ -109,7 +124,7 @@ pub async fn export_pairs(
     std::fs::create_dir_all(out).with_context(|| format!("creating the folder {}", out.display()))?;
     let mut counts = [0; 2];
     for (count, split) in counts.iter_mut().zip(["train", "test"]) {
-        let path = out.join(format!("{split}.{}", format.ending()));
+        let path = out.join(format.file(split));
         *count =
             write(store, stage, format, split, &path).await.with_context(|| format!("writing {}", path.display()))?;
     }

@@ -97,7 +97,7 @@ pub fn check(pipeline: Pipeline) -> Result<Loaded, ConfigError> {
     }
     let plan = Plan::new(&pipeline, stages)?;
     debug_assert!(plan.stages.iter().all(|planned| KINDS.contains(&planned.stage.kind())));
-    Ok(Loaded { plan, simulators, pipeline })
+    Ok(Loaded { pipeline, plan, simulators })
 }
 
 fn stage(pipeline: &Pipeline, entry: &StageEntry, endpoints: &Endpoints) -> Result<AnyStage, Problem> {

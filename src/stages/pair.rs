@@ -275,7 +275,9 @@ mod tests {
 
     #[test]
     fn a_pair_carries_its_signals_and_its_prompt() {
-        let Judged::Pair { prompt, valid, length_ratio, similarity, .. } = judge("x = 1\n", "x = (") else { panic!() };
+        let Judged::Pair { prompt, valid, length_ratio, similarity, .. } = judge("total = 1\n", "total = (") else {
+            panic!()
+        };
         assert_eq!((prompt.as_str(), valid, length_ratio), ("Do: add", (true, false), 1.0));
         assert!(similarity > 0.5 && similarity < 1.0);
     }

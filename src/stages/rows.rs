@@ -96,7 +96,7 @@ impl RowWork {
     pub fn facets(&self) -> Facets {
         Facets {
             model: Some(self.model.to_string()),
-            prompt_fingerprint: Some(self.prompt.fingerprint().iter().map(|byte| format!("{byte:02x}")).collect()),
+            prompt_fingerprint: Some(format!("{:032x}", u128::from_be_bytes(self.prompt.fingerprint()))),
             sampling: Some(json!(&*self.sampling)),
         }
     }
@@ -157,6 +157,9 @@ pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Resu
     }
 }
 
+/// What a row came to; with the key of the request, if it made one.
+type Landed = (Option<[u8; 16]>, Finished);
+
 struct Driver<'w> {
     work: &'w RowWork,
     sink: AnswerSink,
@@ -165,8 +168,8 @@ struct Driver<'w> {
     calls: JoinSet<(Claimed, [u8; 16], Outcome)>,
     /// Requests whose answer is not committed yet, with the rows that wait for the same answer.
     asking: HashMap<[u8; 16], Vec<Claimed>>,
-    landed: Vec<(Option<[u8; 16]>, Finished)>,
-    commit: Option<JoinHandle<StoreResult<Vec<(Option<[u8; 16]>, Finished)>>>>,
+    landed: Vec<Landed>,
+    commit: Option<JoinHandle<StoreResult<Vec<Landed>>>>,
     call_ids: Vec<CallId>,
     stop: Option<String>,
     follow: Follow,
@@ -220,7 +223,7 @@ impl Driver<'_> {
                     let key = request.request_key();
                     requests.push((row, request, key));
                 }
-                Err(message) => self.land(None, row, Vec::new(), rejected("prompt", message)),
+                Err(message) => self.land(None, &row, Vec::new(), rejected("prompt", message)),
             }
         }
         let keys: Vec<[u8; 16]> =
@@ -230,7 +233,7 @@ impl Driver<'_> {
             if let Some((call, answer)) = ledger.get(&key) {
                 context.meter().add_reused(1);
                 let ending = self.ending(answer, *call);
-                self.land(None, row, Vec::new(), ending);
+                self.land(None, &row, Vec::new(), ending);
             } else if let Some(waiting) = self.asking.get_mut(&key) {
                 waiting.push(row);
             } else {
@@ -333,9 +336,9 @@ impl Driver<'_> {
         };
         for waiting in self.asking.get_mut(&key).map(std::mem::take).unwrap_or_default() {
             context.meter().add_reused(1);
-            self.land(None, waiting, Vec::new(), ending.clone());
+            self.land(None, &waiting, Vec::new(), ending.clone());
         }
-        self.land(Some(key), row, calls, ending);
+        self.land(Some(key), &row, calls, ending);
         Ok(())
     }
 
@@ -346,7 +349,7 @@ impl Driver<'_> {
         }
     }
 
-    fn land(&mut self, key: Option<[u8; 16]>, row: Claimed, calls: Vec<NewCall>, ending: Ending) {
+    fn land(&mut self, key: Option<[u8; 16]>, row: &Claimed, calls: Vec<NewCall>, ending: Ending) {
         let finished =
             Finished { input_id: row.input_id, snippet_id: row.snippet_id, sample: row.sample, calls, ending };
         self.landed.push((key, finished));
@@ -368,7 +371,7 @@ impl Driver<'_> {
     }
 
     /// Counts what was committed, and lets go of its requests.
-    fn settle(&mut self, context: &Context<AnyStage>, finished: Vec<(Option<[u8; 16]>, Finished)>) {
+    fn settle(&mut self, context: &Context<AnyStage>, finished: Vec<Landed>) {
         let (mut done, mut rejected) = (0, 0);
         for (key, row) in finished {
             match row.ending {
@@ -379,7 +382,7 @@ impl Driver<'_> {
             let Some(key) = key else { continue };
             // Rows that came while the answer was being committed find it in the ledger when they are claimed again.
             for waiting in self.asking.remove(&key).unwrap_or_default() {
-                self.land(None, waiting, Vec::new(), Ending::Released);
+                self.land(None, &waiting, Vec::new(), Ending::Released);
             }
         }
         context.meter().add_done(done);
@@ -389,9 +392,9 @@ impl Driver<'_> {
     fn release_queue(&mut self) {
         while let Some((row, _, key)) = self.queue.pop_front() {
             for waiting in self.asking.remove(&key).unwrap_or_default() {
-                self.land(None, waiting, Vec::new(), Ending::Released);
+                self.land(None, &waiting, Vec::new(), Ending::Released);
             }
-            self.land(None, row, Vec::new(), Ending::Released);
+            self.land(None, &row, Vec::new(), Ending::Released);
         }
     }
 

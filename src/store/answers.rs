@@ -107,21 +107,24 @@ impl Store {
                 .bind(count as i32)
                 .fetch_all(self.pool())
                 .await
-        }).await
+        })
+        .await
     }
 
     /// Answers that were paid for already, by request.
     pub async fn ledger(&self, keys: &[[u8; 16]]) -> StoreResult<HashMap<[u8; 16], (CallId, String)>> {
         let keys: Vec<&[u8]> = keys.iter().map(<[u8; 16]>::as_slice).collect();
-        let rows: Vec<(Vec<u8>, CallId, String)> = self.retrying(|| async {
-            sqlx::query_as(
-                "select distinct on (request_key) request_key, id, answer from llm_calls
+        let rows: Vec<(Vec<u8>, CallId, String)> = self
+            .retrying(|| async {
+                sqlx::query_as(
+                    "select distinct on (request_key) request_key, id, answer from llm_calls
                      where class = 'ok' and request_key = any($1) order by request_key, id",
-            )
-            .bind(&keys)
-            .fetch_all(self.pool())
-            .await
-        }).await?;
+                )
+                .bind(&keys)
+                .fetch_all(self.pool())
+                .await
+            })
+            .await?;
         Ok(rows.into_iter().filter_map(|(key, id, answer)| Some((key.try_into().ok()?, (id, answer)))).collect())
     }
 
@@ -136,7 +139,8 @@ impl Store {
             insert_rejections(&mut tx, sink, finished).await?;
             end_tasks(&mut tx, sink, finished).await?;
             tx.commit().await
-        }).await
+        })
+        .await
     }
 
     /// Frees what `worker` has leased of `stage` but does not know of, as after a claim whose reply was lost.
@@ -150,7 +154,8 @@ impl Store {
             .bind(worker)
             .execute(self.pool())
             .await
-        }).await?;
+        })
+        .await?;
         Ok(())
     }
 }

@@ -139,15 +139,17 @@ impl Store {
 
     /// Shards of an ingest stage, by name.
     pub async fn shards(&self, stage: StageId) -> StoreResult<HashMap<String, ShardRow>> {
-        let rows: Vec<ShardRow> = self.retrying(|| async {
-            sqlx::query_as(
+        let rows: Vec<ShardRow> = self
+            .retrying(|| async {
+                sqlx::query_as(
                 "select id, name, cursor, finished_at is not null as finished, bytes, repository, revision, licence,
                             licence_path from shards where stage_id = $1 order by ordinal",
             )
             .bind(stage)
             .fetch_all(self.pool())
             .await
-        }).await?;
+            })
+            .await?;
         Ok(rows.into_iter().map(|row| (row.name.clone(), row)).collect())
     }
 
@@ -158,7 +160,8 @@ impl Store {
                 .bind(count as i32)
                 .fetch_all(self.pool())
                 .await
-        }).await
+        })
+        .await
     }
 
     /// The last document of an ingest stage; 0 if it has none.
@@ -168,7 +171,8 @@ impl Store {
                 .bind(ingest)
                 .fetch_one(self.pool())
                 .await
-        }).await
+        })
+        .await
     }
 
     /// Commits a batch; documents belong to `stage`.
@@ -177,25 +181,27 @@ impl Store {
     /// [`StoreError::Overtaken`] if a shard or stage is not where the batch starts: another process has been at it, and
     /// nothing of the batch was kept.
     pub async fn commit_chain(&self, run: RunId, stage: Option<StageId>, batch: &ChainBatch) -> StoreResult<()> {
-        let committed = self.retrying(|| async {
-            let mut tx = self.pool().begin().await?;
-            if !move_on(&mut tx, batch).await? {
-                tx.rollback().await?;
-                return Ok(false);
-            }
-            if let Some(stage) = stage {
-                documents(stage, &batch.documents).send(&mut tx, DOCUMENTS).await?;
-            }
-            rejections(run, &batch.rejections).send(&mut tx, REJECTIONS).await?;
-            let mut rows = BinaryCopy::new(3);
-            for (stage, document, sketch) in &batch.sketches {
-                rows.row().int8(stage.0).int8(document.0).bytes(sketch);
-            }
-            rows.send(&mut tx, "sketches (stage_id, document_id, sketch)").await?;
-            snippets(&batch.snippets).send(&mut tx, SNIPPETS).await?;
-            tx.commit().await?;
-            Ok(true)
-        }).await?;
+        let committed = self
+            .retrying(|| async {
+                let mut tx = self.pool().begin().await?;
+                if !move_on(&mut tx, batch).await? {
+                    tx.rollback().await?;
+                    return Ok(false);
+                }
+                if let Some(stage) = stage {
+                    documents(stage, &batch.documents).send(&mut tx, DOCUMENTS).await?;
+                }
+                rejections(run, &batch.rejections).send(&mut tx, REJECTIONS).await?;
+                let mut rows = BinaryCopy::new(3);
+                for (stage, document, sketch) in &batch.sketches {
+                    rows.row().int8(stage.0).int8(document.0).bytes(sketch);
+                }
+                rows.send(&mut tx, "sketches (stage_id, document_id, sketch)").await?;
+                snippets(&batch.snippets).send(&mut tx, SNIPPETS).await?;
+                tx.commit().await?;
+                Ok(true)
+            })
+            .await?;
         if committed { Ok(()) } else { Err(StoreError::Overtaken) }
     }
 
@@ -216,7 +222,8 @@ impl Store {
             .bind(rows)
             .fetch_all(self.pool())
             .await
-        }).await
+        })
+        .await
     }
 
     /// Documents of `ingest` in (`after`, `until`] that none of `stages` has rejected, in order.
@@ -245,7 +252,8 @@ impl Store {
             .bind(rows)
             .fetch_all(self.pool())
             .await
-        }).await
+        })
+        .await
     }
 }
 
@@ -313,7 +321,7 @@ fn documents(stage: StageId, documents: &[NewDocument]) -> BinaryCopy {
             .float4(signals.mean_line)
             .float4(signals.alphanumeric_share)
             .float4(signals.comment_share)
-            .optional(signals.generated.as_deref())
+            .optional(signals.generated)
             .int4(new.parse_errors as i32);
     }
     rows

@@ -90,11 +90,6 @@ impl BinaryCopy {
         self.field(&array)
     }
 
-    /// Bytes so far.
-    pub fn len(&self) -> usize {
-        self.buffer.len()
-    }
-
     /// Whether no row was added.
     pub fn is_empty(&self) -> bool {
         self.rows == 0

@@ -63,27 +63,41 @@ impl Store {
         let statement = format!("select {COLUMNS} from preference_pairs where id = $1");
         self.retrying(|| async {
             sqlx::query_as(sqlx::AssertSqlSafe(statement.clone())).bind(id).fetch_optional(self.pool()).await
-        }).await?
+        })
+        .await?
         .ok_or_else(|| StoreError::Missing { what: "pair", id: id.to_string() })
     }
 
     /// A pair of a run to show: of middling length, the first such.
     pub async fn sample_pair(&self, run: RunId) -> StoreResult<Option<PairRow>> {
-        let id: Option<PairId> = self.retrying(|| async {
-            sqlx::query_scalar(
-                "select p.id from pairs p join run_stages r on r.stage_id = p.stage_id and r.run_id = $1
+        let id: Option<PairId> = self
+            .retrying(|| async {
+                sqlx::query_scalar(
+                    "select p.id from pairs p join run_stages r on r.stage_id = p.stage_id and r.run_id = $1
                      join completions c on c.id = p.chosen_id
                      order by (length(c.text) between 200 and 900) desc, (p.similarity between 0.8 and 0.99) desc, p.id
                      limit 1",
-            )
-            .bind(run)
-            .fetch_optional(self.pool())
-            .await
-        }).await?;
+                )
+                .bind(run)
+                .fetch_optional(self.pool())
+                .await
+            })
+            .await?;
         match id {
             Some(id) => self.pair(id).await.map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Number and highest id of a stage's pairs: what tells one export from another.
+    pub async fn pair_mark(&self, stage: StageId) -> StoreResult<(i64, i64)> {
+        self.retrying(|| async {
+            sqlx::query_as("select count(*), coalesce(max(id), 0) from pairs where stage_id = $1")
+                .bind(stage)
+                .fetch_one(self.pool())
+                .await
+        })
+        .await
     }
 
     /// Its line of `pair_lineage`, as JSON.
@@ -93,6 +107,7 @@ impl Store {
                 .bind(id)
                 .fetch_one(self.pool())
                 .await
-        }).await
+        })
+        .await
     }
 }

@@ -42,17 +42,20 @@ impl Store {
             }
             connection.close().await?;
             Ok(None)
-        }).await
+        })
+        .await
     }
 
     /// Enters a worker of `run` and marks it alive for as long as the result lives.
     pub async fn enter_worker(&self, run: RunId) -> StoreResult<Worker> {
-        let id = self.retrying(|| async {
-            sqlx::query_scalar("insert into workers (run_id) values ($1) returning id")
-                .bind(run)
-                .fetch_one(self.pool())
-                .await
-        }).await?;
+        let id = self
+            .retrying(|| async {
+                sqlx::query_scalar("insert into workers (run_id) values ($1) returning id")
+                    .bind(run)
+                    .fetch_one(self.pool())
+                    .await
+            })
+            .await?;
         let mut worker = Worker { id, connection: None };
         worker.keep_alive(self).await?;
         Ok(worker)
@@ -81,7 +84,8 @@ impl Store {
             .await?;
             tx.commit().await?;
             Ok(freed.rows_affected())
-        }).await
+        })
+        .await
     }
 }
 
@@ -101,31 +105,43 @@ impl Worker {
             return Ok(());
         }
         let id = self.id;
-        let connection = store.retrying(|| async {
-            let mut connection = store.connect_alone().await?;
-            sqlx::query("select pg_advisory_lock($1, $2)")
-                .bind(WORKER_LOCKS)
-                .bind(id.0 as i32)
-                .execute(&mut connection)
-                .await?;
-            // Others may have taken it for dead meanwhile; its rows are theirs then, and it goes on with new ones.
-            sqlx::query("update workers set ended_at = null where id = $1").bind(id).execute(&mut connection).await?;
-            Ok(connection)
-        }).await?;
+        let connection = store
+            .retrying(|| async {
+                let mut connection = store.connect_alone().await?;
+                sqlx::query("select pg_advisory_lock($1, $2)")
+                    .bind(WORKER_LOCKS)
+                    .bind(id.0 as i32)
+                    .execute(&mut connection)
+                    .await?;
+                // Others may have taken it for dead meanwhile; its rows are theirs then, and it goes on with new ones.
+                sqlx::query("update workers set ended_at = null where id = $1")
+                    .bind(id)
+                    .execute(&mut connection)
+                    .await?;
+                Ok(connection)
+            })
+            .await?;
         self.connection = Some(connection);
         Ok(())
     }
 
     /// Leaves: whatever it still has leased is free for others.
     pub async fn leave(self, store: &Store) -> StoreResult<()> {
-        store.retrying(|| async {
-            let mut tx = store.pool().begin().await?;
-            sqlx::query("update tasks set state = 'ready', worker_id = null where state = 'leased' and worker_id = $1")
+        store
+            .retrying(|| async {
+                let mut tx = store.pool().begin().await?;
+                sqlx::query(
+                    "update tasks set state = 'ready', worker_id = null where state = 'leased' and worker_id = $1",
+                )
                 .bind(self.id)
                 .execute(&mut *tx)
                 .await?;
-            sqlx::query("update workers set ended_at = now() where id = $1").bind(self.id).execute(&mut *tx).await?;
-            tx.commit().await
-        }).await
+                sqlx::query("update workers set ended_at = now() where id = $1")
+                    .bind(self.id)
+                    .execute(&mut *tx)
+                    .await?;
+                tx.commit().await
+            })
+            .await
     }
 }

@@ -16,7 +16,6 @@ pub mod pairs;
 pub mod pool;
 pub mod progress;
 pub mod query;
-mod reconnect;
 pub mod runs;
 pub mod stages;
 pub mod tasks;

@@ -158,7 +158,8 @@ impl Store {
             .execute(self.pool())
             .await?;
             Ok(added.rows_affected())
-        }).await
+        })
+        .await
     }
 }
 

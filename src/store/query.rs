@@ -114,18 +114,21 @@ impl Store {
                 .fetch_one(self.pool())
                 .await
         }).await?;
-        let rejections = self.retrying(|| async {
-            sqlx::query_as(
-                "select r.name as stage, f.class, f.rows, f.example from failures_by_class f
+        let rejections = self
+            .retrying(|| async {
+                sqlx::query_as(
+                    "select r.name as stage, f.class, f.rows, f.example from failures_by_class f
                      join run_stages r on r.stage_id = f.stage_id
                      where r.run_id = $1 order by r.stage_id, f.rows desc",
-            )
-            .bind(run)
-            .fetch_all(self.pool())
-            .await
-        }).await?;
-        let usage = self.retrying(|| async {
-            sqlx::query_as(
+                )
+                .bind(run)
+                .fetch_all(self.pool())
+                .await
+            })
+            .await?;
+        let usage = self
+            .retrying(|| async {
+                sqlx::query_as(
                 "select r.name as stage, model, calls, failures, prompt_tokens, completion_tokens, cost_microdollars,
                             mean_latency_ms from usage_by_model u
                      join run_stages r on r.run_id = u.run_id and r.stage_id = u.stage_id
@@ -134,7 +137,8 @@ impl Store {
             .bind(run)
             .fetch_all(self.pool())
             .await
-        }).await?;
+            })
+            .await?;
         let (documents, exact, near, snippets, descriptions, completions, train, test) = counts;
         Ok(Figures {
             documents,

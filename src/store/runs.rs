@@ -96,7 +96,8 @@ impl Store {
             }
             tx.commit().await?;
             Ok(id)
-        }).await
+        })
+        .await
     }
 
     /// Writes how a stage of a run stands.
@@ -121,7 +122,8 @@ impl Store {
             .bind(ended)
             .execute(self.pool())
             .await
-        }).await?;
+        })
+        .await?;
         Ok(())
     }
 
@@ -133,7 +135,8 @@ impl Store {
                 .bind(state.as_str())
                 .execute(self.pool())
                 .await
-        }).await?;
+        })
+        .await?;
         Ok(())
     }
 
@@ -142,31 +145,35 @@ impl Store {
     /// # Errors
     /// [`StoreError::Missing`] if there is none.
     pub async fn run(&self, id: Option<RunId>) -> StoreResult<RunRow> {
-        let row = self.retrying(|| async {
-            sqlx::query_as(
-                "select u.id, u.pipeline, u.file, u.definition, u.version, u.started_at, u.finished_at,
+        let row = self
+            .retrying(|| async {
+                sqlx::query_as(
+                    "select u.id, u.pipeline, u.file, u.definition, u.version, u.started_at, u.finished_at,
                         case when u.state = 'running' and not exists (
                             select from workers w join pg_locks l on l.locktype = 'advisory'
                                 and l.classid = x'636d70'::int and l.objid::bigint = w.id
                             where w.run_id = u.id) then 'killed' else u.state end as state
                      from runs u where $1 is null or u.id = $1 order by u.id desc limit 1",
-            )
-            .bind(id)
-            .fetch_optional(self.pool())
-            .await
-        }).await?;
+                )
+                .bind(id)
+                .fetch_optional(self.pool())
+                .await
+            })
+            .await?;
         let missing = || id.map_or_else(|| "yet: start one with `codepmp run FILE`".to_owned(), |id| id.to_string());
         row.ok_or_else(|| StoreError::Missing { what: "run", id: missing() })
     }
 
     /// The latest run of a pipeline file.
     pub async fn latest_run_of(&self, file: &str) -> StoreResult<RunRow> {
-        let id: Option<RunId> = self.retrying(|| async {
-            sqlx::query_scalar("select id from runs where file = $1 order by id desc limit 1")
-                .bind(file)
-                .fetch_optional(self.pool())
-                .await
-        }).await?;
+        let id: Option<RunId> = self
+            .retrying(|| async {
+                sqlx::query_scalar("select id from runs where file = $1 order by id desc limit 1")
+                    .bind(file)
+                    .fetch_optional(self.pool())
+                    .await
+            })
+            .await?;
         match id {
             Some(id) => self.run(Some(id)).await,
             None => Err(StoreError::Missing { what: "run of", id: file.to_owned() }),
@@ -183,7 +190,8 @@ impl Store {
             .bind(run)
             .fetch_all(self.pool())
             .await
-        }).await
+        })
+        .await
     }
 
     /// Takes rejected rows of the run's model stages up again: all of them, or those of one class. Returns how many.

@@ -36,7 +36,8 @@ impl Store {
             sqlx::query_scalar(
                 "with made as (
                     insert into stages (fingerprint, kind, name, settings, inputs, model, prompt_fingerprint, sampling)
-                    values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (fingerprint) do nothing returning id)
+                    select $1, $2, $3, $4, $5, $6, $7, $8 where not exists (select from stages where fingerprint = $1)
+                    on conflict (fingerprint) do nothing returning id)
                  select id from made union all select id from stages where fingerprint = $1 limit 1",
             )
             .bind(&stage.fingerprint)
@@ -49,17 +50,20 @@ impl Store {
             .bind(&stage.sampling)
             .fetch_one(self.pool())
             .await
-        }).await
+        })
+        .await
     }
 
     /// Ids of those of `fingerprints` that the database knows.
     pub async fn known_stages(&self, fingerprints: &[String]) -> StoreResult<HashMap<String, StageId>> {
-        let rows: Vec<(String, StageId)> = self.retrying(|| async {
-            sqlx::query_as("select fingerprint, id from stages where fingerprint = any($1)")
-                .bind(fingerprints)
-                .fetch_all(self.pool())
-                .await
-        }).await?;
+        let rows: Vec<(String, StageId)> = self
+            .retrying(|| async {
+                sqlx::query_as("select fingerprint, id from stages where fingerprint = any($1)")
+                    .bind(fingerprints)
+                    .fetch_all(self.pool())
+                    .await
+            })
+            .await?;
         Ok(rows.into_iter().collect())
     }
 
@@ -67,7 +71,8 @@ impl Store {
     pub async fn position(&self, stage: StageId) -> StoreResult<DocumentId> {
         self.retrying(|| async {
             sqlx::query_scalar("select position from stages where id = $1").bind(stage).fetch_one(self.pool()).await
-        }).await
+        })
+        .await
     }
 }
 

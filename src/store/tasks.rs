@@ -47,11 +47,13 @@ impl Follow {
         let ended_before = match self.ended_before {
             Some(transaction) => transaction,
             None => {
-                let next: String = store.retrying(|| async {
-                    sqlx::query_scalar("select pg_snapshot_xmax(pg_current_snapshot())::text")
-                        .fetch_one(store.pool())
-                        .await
-                }).await?;
+                let next: String = store
+                    .retrying(|| async {
+                        sqlx::query_scalar("select pg_snapshot_xmax(pg_current_snapshot())::text")
+                            .fetch_one(store.pool())
+                            .await
+                    })
+                    .await?;
                 *self.ended_before.insert(next.parse().unwrap_or(u64::MAX))
             }
         };
@@ -119,9 +121,13 @@ impl Store {
         follow: &mut Follow,
     ) -> StoreResult<u64> {
         if !follow.started {
-            let horizon = self.retrying(|| async {
-                sqlx::query_scalar("select pg_snapshot_xmin(pg_current_snapshot())::text").fetch_one(self.pool()).await
-            }).await?;
+            let horizon = self
+                .retrying(|| async {
+                    sqlx::query_scalar("select pg_snapshot_xmin(pg_current_snapshot())::text")
+                        .fetch_one(self.pool())
+                        .await
+                })
+                .await?;
             *follow = Follow { first_round_after: Some(0), started: true, seen_before: horizon, ended_before: None };
         }
         match follow.first_round_after {
@@ -149,15 +155,17 @@ impl Store {
                  on conflict do nothing)
              select count(*), max(id) from page"
         );
-        let (seen, last): (i64, Option<i64>) = self.retrying(|| async {
-            sqlx::query_as(sqlx::AssertSqlSafe(statement.clone()))
-                .bind(stage)
-                .bind(from)
-                .bind(samples as i32)
-                .bind(after)
-                .fetch_one(self.pool())
-                .await
-        }).await?;
+        let (seen, last): (i64, Option<i64>) = self
+            .retrying(|| async {
+                sqlx::query_as(sqlx::AssertSqlSafe(statement.clone()))
+                    .bind(stage)
+                    .bind(from)
+                    .bind(samples as i32)
+                    .bind(after)
+                    .fetch_one(self.pool())
+                    .await
+            })
+            .await?;
         follow.first_round_after = if seen < FEED_ROWS { None } else { last };
         Ok(seen as u64)
     }
@@ -179,15 +187,17 @@ impl Store {
                  select $1, page.id, n from page, generate_series(0, $3 - 1) n on conflict do nothing)
              select (select count(*) from page), horizon.xmin::text from horizon"
         );
-        let (seen, horizon): (i64, String) = self.retrying(|| async {
-            sqlx::query_as(sqlx::AssertSqlSafe(statement.clone()))
-                .bind(stage)
-                .bind(from)
-                .bind(samples as i32)
-                .bind(&follow.seen_before)
-                .fetch_one(self.pool())
-                .await
-        }).await?;
+        let (seen, horizon): (i64, String) = self
+            .retrying(|| async {
+                sqlx::query_as(sqlx::AssertSqlSafe(statement.clone()))
+                    .bind(stage)
+                    .bind(from)
+                    .bind(samples as i32)
+                    .bind(&follow.seen_before)
+                    .fetch_one(self.pool())
+                    .await
+            })
+            .await?;
         follow.seen_before = horizon;
         Ok(seen as u64)
     }
@@ -226,7 +236,8 @@ impl Store {
                 .bind(rows as i64)
                 .fetch_all(self.pool())
                 .await
-        }).await
+        })
+        .await
     }
 
     /// Tasks of `stage` by state.
@@ -242,7 +253,8 @@ impl Store {
             .bind(stage)
             .fetch_one(self.pool())
             .await
-        }).await
+        })
+        .await
     }
 
     /// Whether `stage` has tasks that are not finished, of any worker.
@@ -252,6 +264,7 @@ impl Store {
                 .bind(stage)
                 .fetch_one(self.pool())
                 .await
-        }).await
+        })
+        .await
     }
 }

@@ -9,8 +9,8 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 use super::batch::Committer;
-use super::steps::{Steps, Worked};
-use crate::corpus::{self, Document, Entry, Format, Provenance, Rejected, Shard, Source, Survey};
+use super::steps::{NewText, Steps, Worked};
+use crate::corpus::{self, Entry, Format, Provenance, Rejected, Shard, Source, Survey};
 use crate::engine::Context;
 use crate::ids::ShardId;
 use crate::stages::AnyStage;
@@ -29,7 +29,7 @@ struct Chunk {
     from: u64,
     to: u64,
     finished: bool,
-    documents: Vec<(ShardId, Arc<Provenance>, Document)>,
+    documents: Vec<NewText>,
     rejected: Vec<Rejected>,
 }
 

@@ -37,6 +37,9 @@ pub struct Steps {
     meters: Vec<Arc<crate::progress::Meter>>,
 }
 
+/// A document as read, with its shard and where that comes from.
+pub type NewText = (ShardId, Arc<Provenance>, Document);
+
 /// A document with everything that could be found out without knowing the others.
 pub struct Worked {
     id: Option<DocumentId>,
@@ -86,7 +89,7 @@ impl Steps {
     }
 
     /// The function that works on new documents, for any thread.
-    pub fn worker(&self) -> impl Fn(Vec<(ShardId, Arc<Provenance>, Document)>) -> Vec<Worked> + Clone + Send + 'static {
+    pub fn worker(&self) -> impl Fn(Vec<NewText>) -> Vec<Worked> + Clone + Send + 'static {
         let work = Arc::clone(&self.work);
         move |documents| {
             let mut parser = Parser::new();

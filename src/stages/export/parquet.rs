@@ -86,10 +86,10 @@ impl ParquetFile {
         optional(&mut group, &rows, |row| row.chosen_model.as_deref())?;
         optional(&mut group, &rows, |row| row.rejected_model.as_deref())?;
         optional(&mut group, &rows, |row| row.description_model.as_deref())?;
-        column::<BoolType>(&mut group, rows.iter().map(|row| row.chosen_valid).collect(), None)?;
-        column::<BoolType>(&mut group, rows.iter().map(|row| row.rejected_valid).collect(), None)?;
-        column::<FloatType>(&mut group, rows.iter().map(|row| row.length_ratio).collect(), None)?;
-        column::<FloatType>(&mut group, rows.iter().map(|row| row.similarity).collect(), None)?;
+        column::<BoolType>(&mut group, &rows.iter().map(|row| row.chosen_valid).collect::<Vec<_>>(), None)?;
+        column::<BoolType>(&mut group, &rows.iter().map(|row| row.rejected_valid).collect::<Vec<_>>(), None)?;
+        column::<FloatType>(&mut group, &rows.iter().map(|row| row.length_ratio).collect::<Vec<_>>(), None)?;
+        column::<FloatType>(&mut group, &rows.iter().map(|row| row.similarity).collect::<Vec<_>>(), None)?;
         text(&mut group, &rows, |row| &row.repository)?;
         optional(&mut group, &rows, |row| row.revision.as_deref())?;
         text(&mut group, &rows, |row| &row.path)?;
@@ -98,7 +98,7 @@ impl ParquetFile {
         text(&mut group, &rows, |row| &row.qualified_name)?;
         let columns: [fn(&PairRow) -> i32; 3] = [|row| row.start_line, |row| row.end_line, |row| row.sample];
         for of in columns {
-            column::<Int32Type>(&mut group, rows.iter().map(of).collect(), None)?;
+            column::<Int32Type>(&mut group, &rows.iter().map(of).collect::<Vec<_>>(), None)?;
         }
         long(&mut group, &rows, |row| row.description_id)?;
         long(&mut group, &rows, |row| row.chosen_id)?;
@@ -112,24 +112,25 @@ impl ParquetFile {
 
 fn column<T: parquet::data_type::DataType>(
     group: &mut Group<'_>,
-    values: Vec<T::T>,
+    values: &[T::T],
     levels: Option<&[i16]>,
 ) -> anyhow::Result<()> {
     let mut writer = group.next_column()?.ok_or_else(|| anyhow::anyhow!("a bug: more columns than the schema has"))?;
-    writer.typed::<T>().write_batch(&values, levels, None)?;
+    writer.typed::<T>().write_batch(values, levels, None)?;
     writer.close()?;
     Ok(())
 }
 
 fn long(group: &mut Group<'_>, rows: &[PairRow], of: impl Fn(&PairRow) -> i64) -> anyhow::Result<()> {
-    column::<Int64Type>(group, rows.iter().map(of).collect(), None)
+    column::<Int64Type>(group, &rows.iter().map(of).collect::<Vec<_>>(), None)
 }
 
 fn text(group: &mut Group<'_>, rows: &[PairRow], of: impl Fn(&PairRow) -> &String) -> anyhow::Result<()> {
-    column::<ByteArrayType>(group, rows.iter().map(|row| ByteArray::from(of(row).as_str())).collect(), None)
+    column::<ByteArrayType>(group, &rows.iter().map(|row| ByteArray::from(of(row).as_str())).collect::<Vec<_>>(), None)
 }
 
 fn optional(group: &mut Group<'_>, rows: &[PairRow], of: impl Fn(&PairRow) -> Option<&str>) -> anyhow::Result<()> {
     let levels: Vec<i16> = rows.iter().map(|row| i16::from(of(row).is_some())).collect();
-    column::<ByteArrayType>(group, rows.iter().filter_map(of).map(ByteArray::from).collect(), Some(&levels))
+    let values: Vec<_> = rows.iter().filter_map(of).map(ByteArray::from).collect();
+    column::<ByteArrayType>(group, &values, Some(&levels))
 }

@@ -194,8 +194,9 @@ impl ClusterError {
 
     /// What a failed program said, told apart where the cause has a cure of its own.
     pub(super) fn said(output: &str, path: &Path) -> Option<Self> {
-        output
-            .contains("No space left on device")
+        ["No space left on device", "Check free disk space"]
+            .iter()
+            .any(|sign| output.contains(sign))
             .then(|| Self::DiskFull {
                 path: path.to_owned(),
             })
@@ -208,4 +209,28 @@ fn pids(list: &[u32]) -> String {
     }
     let list: Vec<_> = list.iter().map(u32::to_string).collect();
     format!(" (process {})", list.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_from_other_failures_however_postgres_words_it() {
+        let home = Path::new("/data");
+        for output in [
+            "initdb: error: could not write file: No space left on device",
+            "FATAL:  could not extend file: wrote only 4096 of 8192 bytes\nHINT:  Check free disk space.",
+        ] {
+            let error = ClusterError::said(output, home);
+            assert!(
+                matches!(error, Some(ClusterError::DiskFull { .. })),
+                "{output}"
+            );
+        }
+        assert!(ClusterError::said("FATAL:  out of memory", home).is_none());
+        let refused = io::Error::from(io::ErrorKind::StorageFull);
+        let error = ClusterError::io("write", home)(refused);
+        assert!(matches!(error, ClusterError::DiskFull { .. }), "{error}");
+    }
 }

@@ -214,8 +214,7 @@ fn run(mut command: Command, dir: &Path) -> Result<Output, ClusterError> {
 }
 
 fn said(output: &Output) -> String {
-    let text = [&output.stdout[..], &output.stderr[..]].concat();
-    String::from_utf8_lossy(&text).trim().to_owned()
+    String::from_utf8_lossy(&output.stderr).trim().to_owned()
 }
 
 /// The last lines that this start added to the log, and what `pg_ctl` said.

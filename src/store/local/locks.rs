@@ -10,7 +10,7 @@ use super::error::ClusterError;
 use super::location::Location;
 
 // Longer than a recovery after a crash, which another process may be waiting for.
-const PATIENCE: Duration = Duration::from_secs(660);
+const PATIENCE: Duration = Duration::from_mins(11);
 const LOOK_AGAIN: Duration = Duration::from_millis(15);
 
 /// Held while a server is being created, started, or stopped.

@@ -10,6 +10,7 @@
 //! Blocking calls throughout; connections, databases and migrations are left to `pool` and `migrate`.
 
 mod binaries;
+mod clients;
 mod error;
 mod launch;
 mod location;
@@ -25,19 +26,21 @@ mod watchdog;
 mod tests;
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
 pub use binaries::{Binaries, MINIMUM_MAJOR};
+pub use clients::application_name;
 pub use error::ClusterError;
 pub use location::Location;
 pub use owner::Owner;
 pub use postmaster::Running;
 pub use status::Status;
 
+use clients::{clients, psql_arguments};
 use locks::{StartLock, UsersLock};
 
 /// The cluster's superuser, and the name of the program's own database.
@@ -95,15 +98,14 @@ impl Cluster {
             let binaries = find_binaries(&location)?;
             watchdog::start(&location, &binaries)?;
         }
-        let port = match postmaster::settle(&location)? {
-            Some(server) => server.port,
-            None => {
-                if throwaway && alone {
-                    // The machine may have crashed under it, and nothing of it was synced.
-                    remove_data(&location)?;
-                }
-                start(&location, durability, alone)?
+        let port = if let Some(server) = postmaster::settle(&location)? {
+            server.port
+        } else {
+            if throwaway && alone {
+                // The machine may have crashed under it, and nothing of it was synced.
+                remove_data(&location)?;
             }
+            start(&location, durability, alone)?
         };
         let password = password::read(&location)?;
         Ok(Self {
@@ -291,42 +293,6 @@ fn remove_data(location: &Location) -> Result<(), ClusterError> {
         }
         _ => Ok(()),
     }
-}
-
-/// How connections of this process are named in `pg_stat_activity`.
-pub(super) fn application_name() -> String {
-    format!("codepmp/{}", std::process::id())
-}
-
-/// Connections of others than this process. Counted with `psql`, since asking through a pool would take an async
-/// runtime, which a destructor does not have; without an answer nobody is taken to be there.
-fn clients(location: &Location, binaries: &Binaries, port: u16) -> u32 {
-    let Ok(password) = password::read(location) else {
-        return 0;
-    };
-    let mut command = Command::new(binaries.program("psql"));
-    psql_arguments(&mut command, port, "postgres", &password);
-    let query = format!(
-        "select count(*) from pg_stat_activity where backend_type = 'client backend' \
-         and pid <> pg_backend_pid() and application_name <> '{}'",
-        application_name()
-    );
-    command
-        .args(["-X", "-A", "-t", "-c", &query])
-        .stdin(Stdio::null());
-    let output = command
-        .output()
-        .map(|output| output.stdout)
-        .unwrap_or_default();
-    String::from_utf8_lossy(&output).trim().parse().unwrap_or(0)
-}
-
-fn psql_arguments(command: &mut Command, port: u16, database: &str, password: &SecretString) {
-    command.args(["-h", "127.0.0.1", "-U", USER, "-d", database, "-p"]);
-    command.arg(port.to_string());
-    command.env("PGPASSWORD", password.expose_secret());
-    command.env("PGSSLMODE", "disable");
-    command.env("PGCONNECT_TIMEOUT", "5");
 }
 
 /// Names the time since the machine was started; a mark from before does not count any more.

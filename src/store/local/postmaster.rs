@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use super::error::ClusterError;
 use super::location::Location;
 
-const CHANGE_PATIENCE: Duration = Duration::from_secs(600);
-const HELD_PATIENCE: Duration = Duration::from_secs(60);
+const CHANGE_PATIENCE: Duration = Duration::from_mins(10);
+const HELD_PATIENCE: Duration = Duration::from_mins(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(15);
 
 /// A server that accepts connections.

@@ -1,6 +1,9 @@
 //! Connections: to the server that the user names, or else to the embedded cluster; and what to do when the server
 //! goes away in the middle of the work. Messages never show a password.
 
+mod error;
+mod reconnect;
+
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -10,9 +13,12 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 
-use super::local::{self, Cluster, ClusterError, Durability, MINIMUM_MAJOR};
-use super::migrate::{MigrationError, migrate};
-use super::reconnect::{Class, Reconnect, class};
+use super::local::{self, Cluster, Durability, MINIMUM_MAJOR};
+use super::migrate::migrate;
+use error::{explain, place};
+use reconnect::Reconnect;
+
+pub use error::DatabaseError;
 
 /// Connections of one process, so that a dozen processes stay below the server's usual limit of 100.
 pub const MAX_CONNECTIONS: u32 = 8;
@@ -20,102 +26,6 @@ pub const MAX_CONNECTIONS: u32 = 8;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections that were used more lately are taken to be alive; asking each time would cost a round trip.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
-
-/// A failure to reach a database or to work with it.
-#[derive(Debug, thiserror::Error)]
-pub enum DatabaseError {
-    /// The embedded cluster.
-    #[error(transparent)]
-    Cluster(#[from] ClusterError),
-    /// The migrations.
-    #[error(transparent)]
-    Migration(#[from] MigrationError),
-    /// The URL cannot be read.
-    #[error(
-        "the database url is not valid ({reason}): expected postgres://user:password@host:port/database"
-    )]
-    Url {
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// No server answers.
-    #[error(
-        "no postgres server answers at {place}: {reason}; start it, or correct {}",
-        crate::env::DATABASE_URL
-    )]
-    NoServer {
-        /// Host, port and database.
-        place: String,
-        /// What came instead of an answer.
-        reason: String,
-    },
-    /// The server does not let the user in.
-    #[error(
-        "postgres at {place} does not accept user `{user}`: {reason}; correct {}",
-        crate::env::DATABASE_URL
-    )]
-    Refused {
-        /// Host, port and database.
-        place: String,
-        /// The user.
-        user: String,
-        /// What the server says.
-        reason: String,
-    },
-    /// The server has no such database.
-    #[error(
-        "postgres at {place} has no database `{database}`: create it (createdb {database}), or correct {}",
-        crate::env::DATABASE_URL
-    )]
-    NoDatabase {
-        /// Host, port and database.
-        place: String,
-        /// The database's name.
-        database: String,
-    },
-    /// The server is too old.
-    #[error(
-        "postgres at {place} is version {found}, and {minimum} is the minimum: use a newer server"
-    )]
-    TooOld {
-        /// Host, port and database.
-        place: String,
-        /// The server's major version.
-        found: u32,
-        /// The oldest that works.
-        minimum: u32,
-    },
-    /// The server went away and did not come back.
-    #[error(
-        "postgres at {place} has been away for {seconds} s ({source}): bring it back and run again, nothing that was committed is lost"
-    )]
-    Away {
-        /// Host, port and database.
-        place: String,
-        /// For how long it was tried.
-        seconds: u64,
-        /// The last failure.
-        source: sqlx::Error,
-    },
-    /// The server's disk is full.
-    #[error(
-        "the disk of postgres at {place} is full ({source}): free some space and run again, nothing that was committed is lost"
-    )]
-    DiskFull {
-        /// Host, port and database.
-        place: String,
-        /// What the server says.
-        source: sqlx::Error,
-    },
-    /// Any other failure of a query.
-    #[error("postgres at {place} failed: {source}")]
-    Query {
-        /// Host, port and database.
-        place: String,
-        /// What the server says.
-        source: sqlx::Error,
-    },
-}
 
 /// A database with the program's tables in it. Clones share the connections.
 #[derive(Clone)]
@@ -185,32 +95,31 @@ pub async fn database(
     data_dir: &Path,
     database_url: Option<&str>,
 ) -> Result<Database, DatabaseError> {
-    let (pool, cluster, url) = if let Some(url) = database_url {
-        let pool = connect(url, MAX_CONNECTIONS).await?;
-        (pool, None, SecretString::from(url))
-    } else {
-        let cluster = open_cluster(data_dir).await?;
-        let url = cluster.url(local::USER);
-        let pool = match connect(url.expose_secret(), MAX_CONNECTIONS).await {
-            Err(DatabaseError::NoDatabase { .. }) => {
-                create_database(cluster.url("postgres").expose_secret()).await?;
-                connect(url.expose_secret(), MAX_CONNECTIONS).await?
-            }
-            other => other?,
-        };
-        (pool, Some(cluster), url)
+    let Some(url) = database_url else {
+        return embedded(data_dir, Durability::Safe).await;
     };
+    let pool = connect(url, MAX_CONNECTIONS).await?;
     migrate(&pool).await?;
-    Ok(Database::new(pool, cluster, url))
+    Ok(Database::new(pool, None, SecretString::from(url)))
 }
 
-async fn open_cluster(data_dir: &Path) -> Result<Arc<Cluster>, ClusterError> {
+async fn embedded(data_dir: &Path, durability: Durability) -> Result<Database, DatabaseError> {
     let data_dir = data_dir.to_owned();
-    let open = move || Cluster::open(&data_dir, Durability::Safe);
-    match tokio::task::spawn_blocking(open).await {
-        Ok(opened) => opened.map(Arc::new),
+    let open = move || Cluster::open(&data_dir, durability);
+    let cluster = match tokio::task::spawn_blocking(open).await {
+        Ok(opened) => Arc::new(opened?),
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-    }
+    };
+    let url = cluster.url(local::USER);
+    let pool = match connect(url.expose_secret(), MAX_CONNECTIONS).await {
+        Err(DatabaseError::NoDatabase { .. }) => {
+            create_database(cluster.url("postgres").expose_secret()).await?;
+            connect(url.expose_secret(), MAX_CONNECTIONS).await?
+        }
+        other => other?,
+    };
+    migrate(&pool).await?;
+    Ok(Database::new(pool, Some(cluster), url))
 }
 
 /// Creates the program's database in the embedded cluster, unless another process just did.
@@ -251,7 +160,7 @@ pub async fn connect(url: &str, max_connections: u32) -> Result<PgPool, Database
         .max_connections(max_connections)
         .acquire_timeout(CONNECT_TIMEOUT)
         // Waiting for a connection is how a busy pool works, not worth a line in the log.
-        .acquire_slow_threshold(Duration::from_secs(3600))
+        .acquire_slow_threshold(Duration::from_hours(1))
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
             Box::pin(async move {
@@ -286,51 +195,6 @@ async fn connect_once(options: &PgConnectOptions) -> Result<PgConnection, Databa
             place: place(options),
             reason: format!("nothing within {} s", CONNECT_TIMEOUT.as_secs()),
         }),
-    }
-}
-
-fn explain(error: sqlx::Error, options: &PgConnectOptions) -> DatabaseError {
-    let place = place(options);
-    let code = error
-        .as_database_error()
-        .and_then(|e| e.code().map(String::from));
-    match code.as_deref() {
-        Some("28P01" | "28000") => DatabaseError::Refused {
-            place,
-            user: options.get_username().to_owned(),
-            reason: error.to_string(),
-        },
-        Some("3D000") => DatabaseError::NoDatabase {
-            place,
-            database: options
-                .get_database()
-                .unwrap_or(options.get_username())
-                .to_owned(),
-        },
-        _ => match class(&error) {
-            Class::Away => DatabaseError::NoServer {
-                place,
-                reason: error.to_string(),
-            },
-            Class::DiskFull => DatabaseError::DiskFull {
-                place,
-                source: error,
-            },
-            Class::Final => DatabaseError::Query {
-                place,
-                source: error,
-            },
-        },
-    }
-}
-
-/// Where a database is, without the password.
-fn place(options: &PgConnectOptions) -> String {
-    let database = options.get_database().unwrap_or(options.get_username());
-    let (host, port) = (options.get_host(), options.get_port());
-    match options.get_socket() {
-        Some(socket) => format!("{}/{database}", socket.display()),
-        None => format!("{host}:{port}/{database}"),
     }
 }
 
@@ -374,17 +238,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_url_the_embedded_cluster_gets_a_migrated_database_and_stops_on_close() {
+    async fn the_embedded_cluster_gets_a_migrated_database_and_stops_on_close() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
-        let database = super::database(dir.path(), None).await.unwrap();
+        let database = embedded(dir.path(), Durability::Throwaway).await.unwrap();
         let applied: i64 = sqlx::query_scalar("select count(*) from _sqlx_migrations")
             .fetch_one(&database.pool)
             .await
             .unwrap();
         assert!(applied > 0);
-        let second = super::database(dir.path(), None).await.unwrap();
+        let second = embedded(dir.path(), Durability::Throwaway).await.unwrap();
         second.close().await;
         assert!(Cluster::status(dir.path()).unwrap().running.is_some());
         database.close().await;

@@ -1,0 +1,26 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench setup corpus
+
+help: ## Show these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: setup corpus ## Run the whole pipeline on about 10 MB of Python, against the simulator
+	cargo build --release --locked
+	cargo run --release --locked --quiet -- run pipelines/quickstart.toml
+
+test: setup lint ## Check format, lints and documentation, and run every test
+	scripts/test.sh
+
+lint: setup ## Check format, lints and documentation
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
+
+bench: setup ## Run the benchmarks
+	cargo bench --locked
+
+setup: ## Install the system parts that are missing (Debian)
+	@scripts/setup.sh
+
+corpus: setup ## Fetch the packages of fixtures/demo-packages.txt into corpus/
+	@scripts/fetch-corpus.sh
