@@ -38,7 +38,8 @@ fn function(rng: &mut StdRng) -> String {
         _ => {
             writeln!(text, "    table_{tag} = {{}}\n    for at_{step}, {other}_{tag} in enumerate({noun}):").unwrap();
             writeln!(text, "        table_{tag}.setdefault({other}_{tag} {sign} {limit}, at_{step})").unwrap();
-            writeln!(text, "    if len(table_{tag}) {operator} limit_{other}:\n        raise ValueError({tag})").unwrap();
+            writeln!(text, "    if len(table_{tag}) {operator} limit_{other}:\n        raise ValueError({tag})")
+                .unwrap();
             writeln!(text, "    return sorted(table_{tag})").unwrap();
         }
     }

@@ -233,5 +233,9 @@ async fn a_pipeline_that_is_killed_again_and_again_ends_with_the_same_pairs_and_
     }
     assert!(kills >= 20, "{kills} kills");
     // The other stages have moments of their own.
-    assert_eq!(hit.into_iter().collect::<Vec<_>>(), ["chosen", "describe", "rejected"], "no kill was while these asked");
+    assert_eq!(
+        hit.into_iter().collect::<Vec<_>>(),
+        ["chosen", "describe", "rejected"],
+        "no kill was while these asked"
+    );
 }
