@@ -33,12 +33,10 @@ impl Store {
     pub async fn register_stage(&self, stage: &NewStage) -> StoreResult<StageId> {
         let inputs: Vec<i64> = stage.inputs.iter().map(|id| id.0).collect();
         self.retrying(|| async {
-            sqlx::query_scalar(
-                "with made as (
-                    insert into stages (fingerprint, kind, name, settings, inputs, model, prompt_fingerprint, sampling)
-                    select $1, $2, $3, $4, $5, $6, $7, $8 where not exists (select from stages where fingerprint = $1)
-                    on conflict (fingerprint) do nothing returning id)
-                 select id from made union all select id from stages where fingerprint = $1 limit 1",
+            sqlx::query(
+                "insert into stages (fingerprint, kind, name, settings, inputs, model, prompt_fingerprint, sampling)
+                 select $1, $2, $3, $4, $5, $6, $7, $8 where not exists (select from stages where fingerprint = $1)
+                 on conflict (fingerprint) do nothing",
             )
             .bind(&stage.fingerprint)
             .bind(&stage.kind)
@@ -48,8 +46,13 @@ impl Store {
             .bind(&stage.model)
             .bind(&stage.prompt_fingerprint)
             .bind(&stage.sampling)
-            .fetch_one(self.pool())
-            .await
+            .execute(self.pool())
+            .await?;
+            // A statement of its own: the one before does not see a row that another process made while it ran.
+            sqlx::query_scalar("select id from stages where fingerprint = $1")
+                .bind(&stage.fingerprint)
+                .fetch_one(self.pool())
+                .await
         })
         .await
     }
