@@ -128,6 +128,7 @@ pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Resu
         calls: JoinSet::new(),
         asking: HashMap::new(),
         landed: Vec::new(),
+        committing: 0,
         commit: None,
         call_ids: Vec::new(),
         stop: None,
@@ -169,6 +170,8 @@ struct Driver<'w> {
     /// Requests whose answer is not committed yet, with the rows that wait for the same answer.
     asking: HashMap<[u8; 16], Vec<Claimed>>,
     landed: Vec<Landed>,
+    /// Rows in `commit`.
+    committing: usize,
     commit: Option<JoinHandle<StoreResult<Vec<Landed>>>>,
     call_ids: Vec<CallId>,
     stop: Option<String>,
@@ -245,7 +248,8 @@ impl Driver<'_> {
     }
 
     fn ask(&mut self, context: &Context<AnyStage>, concurrency: usize) {
-        while self.calls.len() < concurrency {
+        // A kill costs the answers that are not committed: while commits are held up, no more of them are gathered.
+        while self.calls.len() < concurrency && self.landed.len() + self.committing < concurrency {
             let Some((row, request, key)) = self.queue.pop_front() else { return };
             let (endpoint, cancel) = (Arc::clone(&self.work.endpoint), context.shutdown.clone());
             self.calls.spawn(async move {
@@ -268,7 +272,7 @@ impl Driver<'_> {
         };
         tokio::select! {
             committed = commit => {
-                self.commit = None;
+                (self.commit, self.committing) = (None, 0);
                 let finished = committed.context("a bug: the commit ended early")??;
                 self.settle(context, finished);
             }
@@ -362,6 +366,7 @@ impl Driver<'_> {
         // The call that waiting rows share comes last in `landed` order but must not miss their transaction.
         let rest = self.landed.split_off(self.landed.len().min(COMMIT_ROWS));
         let batch = std::mem::replace(&mut self.landed, rest);
+        self.committing = batch.len();
         let (store, sink) = (context.store.clone(), self.sink.clone());
         self.commit = Some(tokio::spawn(async move {
             let (keys, rows): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
