@@ -98,7 +98,6 @@ async fn every_damaged_file_is_rejected_with_class_and_path_and_the_rest_goes_on
     .await
     .unwrap();
     let expected = [
-        ("bomb", "zeros.py"),
         ("broken_line", "stack.jsonl"),
         ("broken_notebook", "broken.ipynb"),
         ("corrupt", "cut-1"),
@@ -110,6 +109,7 @@ async fn every_damaged_file_is_rejected_with_class_and_path_and_the_rest_goes_on
         ("link", "outside.py"),
         ("nul_byte", "nul.py"),
         ("too_large", "one_line.py"),
+        ("too_large", "zeros.py"),
         ("unsafe_path", "../../escape.py"),
         ("unsafe_path", "/absolute.py"),
     ];

@@ -40,9 +40,7 @@ async fn a_finished_run_is_looked_at_from_every_side() {
 
     let id = site.number("select min(id) from pairs").await.to_string();
     let shown = site.run(&["inspect", &id]).await.with(0).stdout;
-    for words in
-        ["chosen, strong", "rejected, weak", "-+-", "return total + len(values)", "Lineage", "package/part_0.py"]
-    {
+    for words in ["chosen, strong", "rejected, weak", "-+-", "return total + len(values)", "Lineage", "package/part_"] {
         assert!(shown.contains(words), "{words}: {shown}");
     }
     let traced = json(&site.run(&["inspect", &id, "--json"]).await.with(0).stdout);
@@ -63,12 +61,17 @@ async fn a_finished_run_is_looked_at_from_every_side() {
     assert_eq!((lines.len(), &lines[1]["kind"], &lines[1]["nothing"]), (2, &json("\"filter\""), &Value::Null));
     let table = site.run(&["sql", question]).await.with(0).stdout;
     assert!(table.contains("nothing") && table.contains("(2 rows)"), "{table}");
-    for refused in ["delete from pairs", "select * from nowhere", "create table t (n int)"] {
+    for refused in [
+        "delete from pairs",
+        "with gone as (delete from pairs returning id) select * from gone",
+        "select * from nowhere",
+        "create table t (n int)",
+    ] {
         let ended = site.run(&["sql", refused]).await;
         assert!(matches!(ended.code, Some(1 | 2)) && ended.stderr.starts_with("error: "), "{ended:?}");
     }
     // A write hidden in a query, which only the transaction can refuse.
-    let hidden = "with gone as (delete from pairs returning id) select count(*) from gone";
+    let hidden = "select setval('pairs_id_seq', 1)";
     let ended = site.run(&["sql", hidden]).await;
     assert!(ended.code != Some(0) && ended.stderr.contains("read-only"), "{ended:?}");
     assert!(site.number("select count(*) from pairs").await > 0);

@@ -27,13 +27,13 @@ async fn mistakes_in_a_file_are_refused_with_their_place_and_what_is_allowed() {
     let mistakes = [
         ("needs = [\"ingest\"]", "needs = [\"parse\"]", "\"filter\"]", "filter -> parse -> dedupe -> filter"),
         ("needs = [\"ingest\"]", "needs = [\"ingestt\"]", "\"ingestt\"", "stages are: ingest, dedupe"),
-        ("needs = [\"ingest\"]", "needs = [\"pairs\"]", "\"dedupe\"]", "circle"),
+        ("needs = [\"ingest\"]", "needs = [\"pairs\"]", "\"filter\"]", "circle"),
         ("bytes_max =", "bytes_maxx =", "bytes_maxx", "bytes_max"),
         ("bytes_max = 100000", "bytes_max = \"many\"", "\"many\"", "expected u64"),
-        ("{{ code }}", "{{ cod }}", "\"Describe", "unknown variable `cod`; allowed: code, name"),
+        ("{{ code }}", "{{ cod }}", "prompt.user = \"Describe", "unknown variable `cod`; allowed: code, name"),
         ("endpoint = \"weak\"", "endpoint = \"week\"", "\"week\"", "endpoints are: describer, strong, weak"),
         ("kind = \"pair\"", "kind = \"pear\"", "\"pear\"", "kinds are: ingest, filter"),
-        ("test_share = 0.3", "test_share = 3.0", "3.0", "between 0 and 1"),
+        ("test_share = 0.5", "test_share = 3.0", "3.0", "between 0 and 1"),
         ("seed = 3", "seed = -3", "-3", "whole number"),
         ("model = \"weak\"", "modell = \"weak\"", "modell", "model"),
         ("name = \"test\"", "name = = 1", "= 1", ""),
@@ -86,7 +86,7 @@ async fn a_changed_setting_makes_its_stage_and_what_follows_stale_and_nothing_el
             "bytes_max = 90000",
             &["chosen", "dedupe", "describe", "export", "filter", "pairs", "parse", "rejected"],
         ),
-        ("test_share = 0.3", "test_share = 0.4", &["export", "pairs"]),
+        ("test_share = 0.5", "test_share = 0.4", &["export", "pairs"]),
         ("concurrency = 8", "concurrency = 9\ntimeout_seconds = 7", &[]),
     ];
     for (old, new, expected) in changes {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use sqlx::{Connection as _, Executor as _};
 use tokio::process::Child;
 
 use crate::corpus;
@@ -193,4 +194,21 @@ async fn answers_that_are_no_use_become_rejections_and_retry_takes_one_class_of_
     assert_eq!((of("truncated").await, of("no_code").await), (0, prose));
     assert_eq!(site.number("select count(*) from pairs").await, wanted - prose);
     site.run(&["retry", "99"]).await.with(2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_database_does_not_commit_only_so_many_answers_are_gathered_as_calls_are_allowed() {
+    let (site, server) = small(1).await;
+    site.run(&["run", "pipeline.toml", "--select", "ingest,filter,dedupe,parse"]).await.with(0);
+    let mut blocker = site.pool().acquire().await.unwrap().detach();
+    let mut transaction = blocker.begin().await.unwrap();
+    transaction.execute("lock table llm_calls in share row exclusive mode").await.unwrap();
+    let run = site.start(&["run", "pipeline.toml"]);
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let gathered = server.requests();
+    transaction.rollback().await.unwrap();
+    finish(run).await.with(0);
+    // Four calls at once, and four answers that wait for their commit, of which the last calls may add four.
+    assert!((1..=12).contains(&gathered), "{gathered} answers would have been lost by a kill");
+    assert!(server.requests() > 40);
 }

@@ -85,7 +85,7 @@ kind = "pair"
 needs = ["chosen", "rejected"]
 chosen = "chosen"
 rejected = "rejected"
-test_share = 0.3
+test_share = 0.5
 prompt = "Do: {{ description }}"
 
 [[stages]]
