@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::Exit;
 use super::args::{SqlArgs, SqlFormat};
 use super::table::{brief, table};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Widest value in a table.
 const WIDTH: usize = 60;
@@ -17,7 +17,7 @@ pub async fn sql(store: &Store, args: &SqlArgs) -> anyhow::Result<Exit> {
     let mut out = BufWriter::new(stdout());
     let mut rows = Vec::new();
     let mut head_written = false;
-    let columns = store
+    let asked = store
         .query(&args.query, |columns, values| {
             match args.format {
                 SqlFormat::Table => rows.push(values.iter().map(|value| brief(&plain(value), WIDTH)).collect()),
@@ -34,7 +34,15 @@ pub async fn sql(store: &Store, args: &SqlArgs) -> anyhow::Result<Exit> {
             }
             Ok(())
         })
-        .await?;
+        .await;
+    let columns = match asked {
+        Ok(columns) => columns,
+        Err(StoreError::Query(error)) if error.as_database_error().is_some() => {
+            eprintln!("error: the query is wrong: {error}");
+            return Ok(Exit::Wrong);
+        }
+        Err(error) => return Err(error.into()),
+    };
     match args.format {
         SqlFormat::Table => {
             let head: Vec<&str> = columns.iter().map(String::as_str).collect();
