@@ -8,14 +8,36 @@
 //! answer itself follow from the same, faults of the way also from how often the request was seen; a limit is never
 //! exceeded in any window of 60 seconds.
 
+mod cache;
+mod chance;
 mod compose;
+mod describe;
 mod dice;
 mod dress;
 mod edit;
+mod facts;
+mod index;
 mod mention;
 mod mutate;
+mod protocol;
+mod role;
+mod server;
 mod settings;
+mod simulator;
+mod stats;
+mod stream;
+mod subject;
 mod survey;
+mod window;
 mod wording;
 
+pub use index::Index;
+pub use protocol::{
+    ChatRequest, Choice, Completion, Content, Failure, FailureDetail, FinishReason, Message, Part,
+    Reply, RequestKey, StreamOptions, Usage,
+};
+pub use role::{MODELS, Role};
+pub use server::serve;
 pub use settings::{Fault, FaultKind, Settings, SettingsError};
+pub use simulator::{Answer, AnswerError, Simulator};
+pub use stats::{KeyCount, Stats};
