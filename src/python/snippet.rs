@@ -156,8 +156,10 @@ impl Parsed {
         let flaws = &self.outline.flaws;
         let flaw = flaws.get(flaws.partition_point(|flaw| flaw.byte < bytes.start));
         // A flaw at the very end is a body that is not there.
-        let fault = flaw.filter(|flaw| flaw.byte <= bytes.end).map(|flaw| flaw.explain(source));
-        let text = dedented(source, bytes);
+        let fault = flaw
+            .filter(|flaw| flaw.byte <= bytes.end)
+            .map(|flaw| flaw.explain(source));
+        let text = without_margin(source, bytes.clone());
         Snippet {
             unit: unit_of(definition),
             name: source[definition.name.clone()].to_owned(),
@@ -210,10 +212,10 @@ fn unit_of(definition: &Definition) -> Unit {
 
 /// The text of `bytes` without the margin before it. Lines with less than that margin, as strings may have, lose
 /// only the white space that they have.
-fn dedented(source: &str, bytes: &Range<usize>) -> String {
+pub fn without_margin(source: &str, bytes: Range<usize>) -> String {
     let line = source[..bytes.start].rfind('\n').map_or(0, |n| n + 1);
     let margin = &source[line..bytes.start];
-    let body = source[bytes.clone()].trim_end();
+    let body = source[bytes].trim_end();
     if margin.is_empty() || !margin.bytes().all(|byte| matches!(byte, b' ' | b'\t')) {
         return body.to_owned();
     }

@@ -40,7 +40,6 @@ pub(super) fn code(parser: &mut Parser, text: &str, quality: Quality, dice: &mut
     if buggy {
         let wanted = wanted_bugs(&survey, dice);
         bugs = mutate::bugs(&survey, dice, wanted, &mut edits);
-        balance(&survey, dice, &mut edits);
     }
     dress(&survey, dice, &mut edits);
     let mut code = edits.apply(&text);
@@ -61,18 +60,6 @@ fn wanted_bugs(survey: &Survey<'_>, dice: &mut Dice) -> usize {
     };
     drawn.min(survey.statements.len() / 2).max(1)
 }
-
-/// Bugs shorten code more often than they lengthen it, and by more. Half of what became shorter is padded until it
-/// is longer by as much, so that neither direction nor size of the difference tells which answer is the weak one.
-fn balance(survey: &Survey<'_>, dice: &mut Dice, edits: &mut Edits) {
-    let growth = edits.growth();
-    if growth < -4 && dice.chance(PADDED) {
-        mutate::pad(survey, dice, -2 * growth, edits);
-    }
-}
-
-/// Share of shortened answers that are padded; measured on site-packages, see the tests.
-const PADDED: f64 = 0.5;
 
 /// The answer that holds the code of a snippet.
 pub(super) fn answer(parser: &mut Parser, text: &str, quality: Quality, dice: &mut Dice) -> String {

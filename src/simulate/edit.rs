@@ -44,11 +44,6 @@ impl Edits {
         taken
     }
 
-    /// How many bytes longer the text becomes.
-    pub(super) fn growth(&self) -> i64 {
-        self.0.iter().map(|edit| edit.text.len() as i64 - (edit.end - edit.start) as i64).sum()
-    }
-
     pub(super) fn apply(mut self, source: &str) -> String {
         self.0.sort_by_key(|edit| edit.start);
         let mut out = String::with_capacity(source.len() + 64);
@@ -72,7 +67,6 @@ mod tests {
         let mut edits = Edits::default();
         assert!(edits.take("abcdef", vec![Edit::replace(4..5, "E")]));
         assert!(edits.take("abcdef", vec![Edit::delete(0..1), Edit::insert(2, "-")]));
-        assert_eq!(edits.growth(), 0);
         assert_eq!(edits.apply("abcdef"), "b-cdEf");
     }
 

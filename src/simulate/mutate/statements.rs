@@ -172,45 +172,6 @@ pub(super) fn stubbed(survey: &Survey<'_>) -> Option<Vec<Edit>> {
     Some(vec![Edit::replace(first.node.start_byte()..last.node.end_byte(), "raise NotImplementedError")])
 }
 
-/// Something that says what is already so, of about `bytes`: a repeated run, a check, a copy, a remark.
-pub(super) fn redundant(survey: &Survey<'_>, dice: &mut Dice, bytes: i64) -> Option<Vec<Edit>> {
-    let places: Vec<&Statement<'_>> =
-        survey.statements.iter().filter(|s| s.whole && !s.docstring && !is_definition(s) && s.scope != 0).collect();
-    let place = *dice.pick(&places)?;
-    let indent = survey.indent(place);
-    let names = survey.variables(place.scope);
-    // Only what is bound above can be spoken of here.
-    let head = survey.text.get(..place.node.start_byte())?;
-    let known: Vec<&&str> = names.iter().filter(|name| head.contains(**name)).collect();
-    let name = dice.pick(&known);
-    let insert = |text: String| Some(vec![Edit::insert(place.lines.start, text)]);
-    match (name, dice.below(5)) {
-        (Some(name), 0) if bytes < 90 => insert(format!("{indent}{name} = {name}\n")),
-        (Some(name), 1) if bytes >= 40 => insert(format!("{indent}if {name} is None:\n{indent}    {name} = {name}\n")),
-        (Some(name), 2) if bytes >= 60 => insert(format!(
-            "{indent}# make sure that {name} has the expected value\n{indent}if {name} is not None:\n{indent}    {name} = {name}\n"
-        )),
-        (_, 3) if is_simple(place) && (place.lines.len() as i64) < bytes * 2 => Some(vec![twice(survey, place)?]),
-        (_, 3) if bytes > 120 && !ends_block(place) && (place.lines.len() as i64) < bytes * 2 => {
-            Some(vec![twice(survey, place)?])
-        }
-        _ => insert(format!("{indent}{}\n", dice.word(REMARKS))),
-    }
-}
-
-/// Remarks that say nothing.
-const REMARKS: &[&str] = &[
-    "# next step",
-    "# continue with the next step",
-    "# handle this case",
-    "# now do the actual work",
-    "# this should not fail",
-    "# see the description",
-    "# keep the result for later use",
-    "# process the values one by one as required",
-    "# the following lines take care of the remaining values",
-];
-
 #[cfg(test)]
 mod tests {
     use super::super::tests::results;
