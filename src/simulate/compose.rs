@@ -87,16 +87,13 @@ pub(super) fn stub(message: &str, unit: Unit, dice: &mut Dice) -> String {
         "Do what was asked.",
         "As described.",
     ]);
-    let code = match unit {
-        Unit::Class => format!(
+    let code = if unit == Unit::Class {
+        format!(
             "class {head}:\n    \"\"\"{remark}\"\"\"\n\n    def __init__(self):\n        self.value = None"
-        ),
-        _ => {
-            let result = dice.word(&["None", "[]", "{}", "True", "0"]);
-            format!(
-                "def {head}:\n    \"\"\"{remark}\"\"\"\n    result = {result}\n    return result"
-            )
-        }
+        )
+    } else {
+        let result = dice.word(&["None", "[]", "{}", "True", "0"]);
+        format!("def {head}:\n    \"\"\"{remark}\"\"\"\n    result = {result}\n    return result")
     };
     fenced(&code, dice)
 }

@@ -19,7 +19,6 @@ pub(super) struct Statement<'t> {
     pub whole: bool,
     pub docstring: bool,
     pub scope: usize,
-    pub in_loop: bool,
 }
 
 /// A block with its statements, by index.
@@ -73,7 +72,6 @@ struct Frame {
     kind: Kind,
     /// Restored when the walk leaves.
     scope: usize,
-    in_loop: bool,
     block: Option<usize>,
 }
 
@@ -87,7 +85,7 @@ impl<'t> Survey<'t> {
         };
         let mut cursor = tree.walk();
         let mut frames: Vec<Frame> = Vec::new();
-        let (mut scope, mut in_loop, mut block) = (0, false, None);
+        let (mut scope, mut block) = (0, None);
         loop {
             let node = cursor.node();
             let kind = kind_of(node);
@@ -101,23 +99,16 @@ impl<'t> Survey<'t> {
                 && node.is_named()
                 && kind != Kind::Comment
             {
-                survey.statement(node, kind, block, scope, in_loop);
+                survey.statement(node, kind, block, scope);
             }
             let descend = survey.note(node, kind, parent, field, scope);
             if descend && cursor.goto_first_child() {
-                frames.push(Frame {
-                    kind,
-                    scope,
-                    in_loop,
-                    block,
-                });
+                frames.push(Frame { kind, scope, block });
                 match kind {
                     Kind::Function | Kind::Lambda => {
                         survey.bound.push(Vec::new());
                         scope = survey.bound.len() - 1;
-                        in_loop = false;
                     }
-                    Kind::For | Kind::While => in_loop = true,
                     Kind::Block | Kind::Module => {
                         block = Some(survey.blocks.len());
                         survey.blocks.push(Block {
@@ -135,7 +126,7 @@ impl<'t> Survey<'t> {
                     return survey;
                 };
                 cursor.goto_parent();
-                (scope, in_loop, block) = (frame.scope, frame.in_loop, frame.block);
+                (scope, block) = (frame.scope, frame.block);
             }
         }
     }
@@ -154,14 +145,7 @@ impl<'t> Survey<'t> {
         self.bound.get(scope).map_or(&[], Vec::as_slice)
     }
 
-    fn statement(
-        &mut self,
-        node: Node<'t>,
-        kind: Kind,
-        block: Option<usize>,
-        scope: usize,
-        in_loop: bool,
-    ) {
+    fn statement(&mut self, node: Node<'t>, kind: Kind, block: Option<usize>, scope: usize) {
         let bytes = node.byte_range();
         let line = self.text[..bytes.start].rfind('\n').map_or(0, |at| at + 1);
         let rest = &self.text[bytes.end..];
@@ -181,7 +165,6 @@ impl<'t> Survey<'t> {
             whole: before && (after.is_empty() || after.starts_with('#')),
             docstring: literal && self.blocks[block].statements.is_empty(),
             scope,
-            in_loop,
         });
         let index = self.statements.len() - 1;
         self.blocks[block].statements.push(index);
@@ -351,7 +334,7 @@ def f(a, b: int = 2, *rest):
     }
 
     #[test]
-    fn statements_know_their_lines_block_and_loop() {
+    fn statements_know_their_lines_and_block() {
         let parsed = Parser::new().parse(CODE);
         let survey = Survey::new(parsed.tree().unwrap(), CODE);
         let body = survey
@@ -370,18 +353,6 @@ def f(a, b: int = 2, *rest):
             &CODE[statements[1].lines.clone()],
             "    total = 0  # four\n"
         );
-        assert!(
-            statements
-                .iter()
-                .all(|statement| statement.whole && !statement.in_loop)
-        );
-        assert_eq!(
-            survey
-                .statements
-                .iter()
-                .filter(|statement| statement.in_loop)
-                .count(),
-            3
-        );
+        assert!(statements.iter().all(|statement| statement.whole));
     }
 }

@@ -30,8 +30,7 @@ pub(super) fn arithmetic(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edi
         "<<" => &[">>"],
         ">>" => &["<<"],
         "&" => &["|"],
-        "|" => &["&"],
-        "^" => &["&"],
+        "|" | "^" => &["&"],
         _ => &[],
     })
 }
