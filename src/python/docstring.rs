@@ -88,7 +88,7 @@ fn cleaned(text: &str) -> String {
         lines.push(if n == 0 {
             line.trim_start()
         } else {
-            line.get(margin..).unwrap_or_default()
+            line.get(margin..).unwrap_or(line.trim_start())
         });
     }
     while lines.last().is_some_and(|line| line.trim().is_empty()) {
