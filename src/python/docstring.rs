@@ -74,7 +74,11 @@ fn cleaned(text: &str) -> String {
         .unwrap_or(0);
     let mut lines: Vec<&str> = Vec::with_capacity(expanded.len());
     for (n, line) in expanded.iter().enumerate() {
-        lines.push(if n == 0 { line.trim_start() } else { line.get(margin..).unwrap_or_default() });
+        lines.push(if n == 0 {
+            line.trim_start()
+        } else {
+            line.get(margin..).unwrap_or(line.trim_start())
+        });
     }
     while lines.last().is_some_and(|line| line.trim().is_empty()) {
         lines.pop();

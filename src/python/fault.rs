@@ -91,7 +91,7 @@ fn first_word(text: &str) -> &str {
         .char_indices()
         .take(25)
         .find(|(n, c)| c.is_whitespace() || word(*c) != named || *n >= 24)
-        .map_or(text.len().min(24), |(n, _)| n);
+        .map_or(text.len(), |(n, _)| n);
     text.get(..end).unwrap_or_default()
 }
 

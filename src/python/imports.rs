@@ -86,7 +86,10 @@ impl<'a> Uses<'a> {
         for (n, import) in imports.iter().enumerate().filter(|(_, import)| !import.in_function) {
             if let Some(local) = &import.local {
                 let name = &source[local.clone()];
-                likely[usize::from(name.as_bytes()[0])] |= 1 << (name.len() % 64);
+                let Some(first) = name.bytes().next() else {
+                    continue; // a name that the grammar had to invent
+                };
+                likely[usize::from(first)] |= 1 << (name.len() % 64);
                 bound.entry(name).or_default().push(n);
             }
         }

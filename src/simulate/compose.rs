@@ -71,16 +71,23 @@ pub(super) fn answer(parser: &mut Parser, text: &str, quality: Quality, dice: &m
 pub(super) fn stub(message: &str, unit: Unit, dice: &mut Dice) -> String {
     let mention = super::mention::spans(message).into_iter().map(|(span, _)| span).find(|span| is_head(span));
     let head = mention.map_or_else(|| "solve(value)".to_owned(), |span| span.replace('.', "_"));
-    let head = if head.contains('(') { head } else { format!("{head}()") };
-    let remark = dice.word(&["Follow the description.", "Do what was asked.", "As described."]);
-    let code = match unit {
-        Unit::Class => {
-            format!("class {head}:\n    \"\"\"{remark}\"\"\"\n\n    def __init__(self):\n        self.value = None")
-        }
-        _ => {
-            let result = dice.word(&["None", "[]", "{}", "True", "0"]);
-            format!("def {head}:\n    \"\"\"{remark}\"\"\"\n    result = {result}\n    return result")
-        }
+    let head = if head.contains('(') {
+        head
+    } else {
+        format!("{head}()")
+    };
+    let remark = dice.word(&[
+        "Follow the description.",
+        "Do what was asked.",
+        "As described.",
+    ]);
+    let code = if unit == Unit::Class {
+        format!(
+            "class {head}:\n    \"\"\"{remark}\"\"\"\n\n    def __init__(self):\n        self.value = None"
+        )
+    } else {
+        let result = dice.word(&["None", "[]", "{}", "True", "0"]);
+        format!("def {head}:\n    \"\"\"{remark}\"\"\"\n    result = {result}\n    return result")
     };
     fenced(&code, dice)
 }

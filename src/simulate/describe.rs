@@ -38,7 +38,7 @@ pub(super) fn description(facts: &Facts, unit: Unit, mention: &str, seed: u64, w
     };
     if let Some(sentence) = unstated {
         let lead = dice.word(&["In short:", "Its purpose:", "To be precise:"]);
-        out.push_str(&format!(" {lead} {sentence}"));
+        out.extend([" ", lead, " ", sentence]);
     }
     for sentence in details(facts, unit, &mut dice) {
         out.push(' ');

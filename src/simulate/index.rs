@@ -4,7 +4,7 @@
 //! Texts lie in memory once, in their documents; entries are ranges. Documents are parsed on all cores, and entries
 //! come in the order of the documents whatever the threads do.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::python::{Limits, Parser, Unit, without_margin};
 
@@ -54,13 +54,26 @@ impl Index {
             workers.into_iter().map(|worker| worker.join().unwrap_or_default()).collect()
         });
         let mut index = Self::default();
-        for Found { item, text, mentions } in found.into_iter().flatten() {
-            let known = index.by_text.get(&text).and_then(|at| index.items.get(*at as usize));
-            if known.is_some_and(|known| known.mention == item.mention) {
+        let mut seen = HashSet::new();
+        for Found {
+            item,
+            text,
+            mentions,
+        } in found.into_iter().flatten()
+        {
+            if !seen.insert((text, mentions[0])) {
                 continue;
             }
             let at = index.items.len() as u32;
-            index.by_text.entry(text).or_insert(at);
+            // A module that is one class or function is asked for as that.
+            let module = |at: &u32| {
+                index
+                    .item(*at)
+                    .is_some_and(|item| item.unit == Unit::Module)
+            };
+            if index.by_text.get(&text).is_none_or(module) {
+                index.by_text.insert(text, at);
+            }
             for key in mentions.into_iter().flatten() {
                 index.by_mention.entry(key).or_default().push(at);
             }

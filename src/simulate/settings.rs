@@ -47,7 +47,7 @@ impl Default for Settings {
             weak_bug_share: 0.9,
             broken_syntax_share: 0.05,
             retry_after_ms: 1000,
-            cached_answers: 65_536,
+            cached_answers: 16_384,
         }
     }
 }

@@ -224,9 +224,9 @@ impl Simulator {
         if let Some(known) = lock().get(key) {
             return known;
         }
-        let made: Arc<str> = make().into();
-        lock().insert(key, Arc::clone(&made));
-        made
+        let text: Arc<str> = make().into();
+        lock().insert(key, Arc::clone(&text));
+        text
     }
 
     fn dice(&self, purpose: &[u8], model: &str, text: &str, sample: u64) -> Dice {

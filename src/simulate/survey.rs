@@ -19,7 +19,6 @@ pub(super) struct Statement<'t> {
     pub whole: bool,
     pub docstring: bool,
     pub scope: usize,
-    pub in_loop: bool,
 }
 
 /// A block with its statements, by index.
@@ -73,7 +72,6 @@ struct Frame {
     kind: Kind,
     /// Restored when the walk leaves.
     scope: usize,
-    in_loop: bool,
     block: Option<usize>,
 }
 
@@ -83,25 +81,30 @@ impl<'t> Survey<'t> {
         let mut survey = Self { text, bound: vec![Vec::new()], ..Self::default() };
         let mut cursor = tree.walk();
         let mut frames: Vec<Frame> = Vec::new();
-        let (mut scope, mut in_loop, mut block) = (0, false, None);
+        let (mut scope, mut block) = (0, None);
         loop {
             let node = cursor.node();
             let kind = kind_of(node);
             let parent = frames.last().map_or(Kind::Other, |frame| frame.kind);
-            let field = if kind == Kind::Token { None } else { cursor.field_name() };
-            if matches!(parent, Kind::Block | Kind::Module) && node.is_named() && kind != Kind::Comment {
-                survey.statement(node, kind, block, scope, in_loop);
+            let field = if kind == Kind::Token {
+                None
+            } else {
+                cursor.field_name()
+            };
+            if matches!(parent, Kind::Block | Kind::Module)
+                && node.is_named()
+                && kind != Kind::Comment
+            {
+                survey.statement(node, kind, block, scope);
             }
             let descend = survey.note(node, kind, parent, field, scope);
             if descend && cursor.goto_first_child() {
-                frames.push(Frame { kind, scope, in_loop, block });
+                frames.push(Frame { kind, scope, block });
                 match kind {
                     Kind::Function | Kind::Lambda => {
                         survey.bound.push(Vec::new());
                         scope = survey.bound.len() - 1;
-                        in_loop = false;
                     }
-                    Kind::For | Kind::While => in_loop = true,
                     Kind::Block | Kind::Module => {
                         block = Some(survey.blocks.len());
                         survey.blocks.push(Block { owner: parent, statements: Vec::new() });
@@ -116,7 +119,7 @@ impl<'t> Survey<'t> {
                     return survey;
                 };
                 cursor.goto_parent();
-                (scope, in_loop, block) = (frame.scope, frame.in_loop, frame.block);
+                (scope, block) = (frame.scope, frame.block);
             }
         }
     }
@@ -135,7 +138,7 @@ impl<'t> Survey<'t> {
         self.bound.get(scope).map_or(&[], Vec::as_slice)
     }
 
-    fn statement(&mut self, node: Node<'t>, kind: Kind, block: Option<usize>, scope: usize, in_loop: bool) {
+    fn statement(&mut self, node: Node<'t>, kind: Kind, block: Option<usize>, scope: usize) {
         let bytes = node.byte_range();
         let line = self.text[..bytes.start].rfind('\n').map_or(0, |at| at + 1);
         let rest = &self.text[bytes.end..];
@@ -153,7 +156,6 @@ impl<'t> Survey<'t> {
             whole: before && (after.is_empty() || after.starts_with('#')),
             docstring: literal && self.blocks[block].statements.is_empty(),
             scope,
-            in_loop,
         });
         let index = self.statements.len() - 1;
         self.blocks[block].statements.push(index);
@@ -295,15 +297,17 @@ def f(a, b: int = 2, *rest):
     }
 
     #[test]
-    fn statements_know_their_lines_block_and_loop() {
+    fn statements_know_their_lines_and_block() {
         let parsed = Parser::new().parse(CODE);
         let survey = Survey::new(parsed.tree().unwrap(), CODE);
         let body = survey.blocks.iter().find(|block| block.owner == Kind::Function).unwrap();
         assert_eq!(body.statements.len(), 4);
         let statements: Vec<_> = body.statements.iter().map(|n| &survey.statements[*n]).collect();
         assert!(statements[0].docstring && !statements[1].docstring);
-        assert_eq!(&CODE[statements[1].lines.clone()], "    total = 0  # four\n");
-        assert!(statements.iter().all(|statement| statement.whole && !statement.in_loop));
-        assert_eq!(survey.statements.iter().filter(|statement| statement.in_loop).count(), 3);
+        assert_eq!(
+            &CODE[statements[1].lines.clone()],
+            "    total = 0  # four\n"
+        );
+        assert!(statements.iter().all(|statement| statement.whole));
     }
 }

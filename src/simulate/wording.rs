@@ -375,8 +375,9 @@ pub(super) fn sentences(docstring: &str) -> Vec<String> {
                 if !sentence.is_empty() {
                     sentence.push(' ');
                 }
-                sentence.push_str(word);
-                let stop = word.ends_with(['.', '!', '?']) && !ABBREVIATIONS.contains(&word.trim_start_matches('('));
+                sentence.push_str(&plain(word));
+                let stop = word.ends_with(['.', '!', '?'])
+                    && !ABBREVIATIONS.contains(&word.trim_start_matches('('));
                 if stop {
                     found.push(std::mem::take(&mut sentence));
                 }
@@ -392,6 +393,15 @@ pub(super) fn sentences(docstring: &str) -> Vec<String> {
     }
     found.retain(|sentence| sentence.len() <= 240 && sentence.len() > 3);
     found
+}
+
+/// A word without reStructuredText's markup: ":class:`x`" and "``x``" become "`x`".
+fn plain(word: &str) -> String {
+    let role = word
+        .find(":`")
+        .filter(|_| word.trim_start_matches('(').starts_with(':'));
+    let unmarked = role.map_or(word, |at| &word[at + 1..]);
+    unmarked.replace("``", "`")
 }
 
 /// What something does, as the end of "a function that ...", from its first sentence or else its name. `None` if the
@@ -501,6 +511,10 @@ mod tests {
         assert_eq!(sentences(doc), ["Return the name, e.g. a path, or v1.2 of it.", "Never fails!"]);
         assert_eq!(sentences("Do it\n\nArgs:\n  x: a."), ["Do it."]);
         assert!(sentences("").is_empty());
+        assert_eq!(
+            sentences("See a :class:`Pool` or ``x``."),
+            ["See a `Pool` or `x`."]
+        );
     }
 
     #[test]

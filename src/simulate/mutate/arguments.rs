@@ -7,7 +7,7 @@ use crate::simulate::dice::Dice;
 use crate::simulate::edit::Edit;
 use crate::simulate::survey::Survey;
 
-fn arguments<'t>(call: Node<'t>) -> Vec<Node<'t>> {
+fn arguments(call: Node<'_>) -> Vec<Node<'_>> {
     let Some(list) = call.child_by_field_name("arguments") else {
         return Vec::new();
     };
@@ -43,9 +43,8 @@ pub(super) fn swapped(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edit>>
 /// The last argument of several, or a keyword argument, is left out.
 pub(super) fn dropped(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edit>> {
     let all = arguments(*dice.pick(&survey.calls)?);
-    let (before, last) = match all.as_slice() {
-        [.., before, last] => (before, last),
-        _ => return None,
+    let [.., before, last] = all.as_slice() else {
+        return None;
     };
     Some(vec![Edit::delete(before.end_byte()..last.end_byte())])
 }

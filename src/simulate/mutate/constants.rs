@@ -19,7 +19,7 @@ pub(super) fn number(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edit>> 
                 (1, 0..2) => "0".to_owned(),
                 (_, 0) => (value - 1).to_string(),
                 (_, 1) if value > 4 => (value / 2).to_string(),
-                (_, 2) if value % 10 == 0 && value > 10 => (value / 10).to_string(),
+                (_, 2) if value.is_multiple_of(10) && value > 10 => (value / 10).to_string(),
                 (_, 2) if value > 20 => (value * 10).to_string(),
                 _ => value.checked_add(1)?.to_string(),
             }

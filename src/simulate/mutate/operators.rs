@@ -27,8 +27,7 @@ pub(super) fn arithmetic(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edi
         "<<" => &[">>"],
         ">>" => &["<<"],
         "&" => &["|"],
-        "|" => &["&"],
-        "^" => &["&"],
+        "|" | "^" => &["&"],
         _ => &[],
     })
 }
