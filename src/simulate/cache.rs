@@ -15,7 +15,11 @@ pub(super) struct Cache<K, V> {
 
 impl<K: Hash + Eq + Copy, V: Clone> Cache<K, V> {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { half: (capacity / 2).max(1), young: HashMap::new(), old: HashMap::new() }
+        Self {
+            half: (capacity / 2).max(1),
+            young: HashMap::new(),
+            old: HashMap::new(),
+        }
     }
 
     pub(super) fn get(&mut self, key: K) -> Option<V> {
