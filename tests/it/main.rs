@@ -1,0 +1,20 @@
+//! The real program from outside: killed, doubled, interrupted, fed with damaged files, and cut off from its database;
+//! and the rules that the source itself keeps.
+//!
+//! Models are a scripted server in the test process ([`model`]), which outlives the program and knows every request that
+//! it was ever sent. Each test has a database and a folder of its own ([`site`]).
+
+#![allow(clippy::unwrap_used)]
+
+mod bad_input;
+mod corpus;
+mod kill;
+mod looking;
+mod model;
+mod outage;
+mod planning;
+mod running;
+mod schema_comments;
+mod site;
+mod tidy;
+mod together;
