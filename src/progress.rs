@@ -107,9 +107,10 @@ impl Meter {
         self.reused.load(Ordering::Relaxed)
     }
 
-    /// Rows expected, if known.
+    /// Rows expected, if known; an expectation that was surpassed is none.
     pub fn total(&self) -> Option<u64> {
-        Some(self.total.load(Ordering::Relaxed)).filter(|total| *total > 0)
+        let handled = self.done() + self.rejected();
+        Some(self.total.load(Ordering::Relaxed)).filter(|total| *total > 0 && *total >= handled)
     }
 
     /// Where the stage stands.

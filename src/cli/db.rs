@@ -1,5 +1,6 @@
 //! `db`: the embedded database.
 
+use super::output::outln;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -18,12 +19,12 @@ pub async fn db(command: DbCommand, data_dir: &Path) -> anyhow::Result<Exit> {
     match (command, external) {
         (DbCommand::Migrate, _) => {
             Store::open(data_dir).await?;
-            println!("the tables are those of version {}", env!("CARGO_PKG_VERSION"));
+            outln!("the tables are those of version {}", env!("CARGO_PKG_VERSION"));
         }
-        (DbCommand::Url, Some(url)) => println!("{url}"),
+        (DbCommand::Url, Some(url)) => outln!("{url}"),
         (DbCommand::Url, None) => {
             let cluster = spawn_blocking(move || Cluster::open(&folder, Durability::Safe)).await??;
-            println!("{}", cluster.url("codepmp").expose_secret());
+            outln!("{}", cluster.url("codepmp").expose_secret());
         }
         (DbCommand::Psql { args }, external) => {
             drop(Store::open(data_dir).await?);
@@ -43,11 +44,11 @@ pub async fn db(command: DbCommand, data_dir: &Path) -> anyhow::Result<Exit> {
         }
         (DbCommand::Start, None) => {
             let port = spawn_blocking(move || Cluster::start_detached(&folder)).await??;
-            println!("Postgres listens on 127.0.0.1:{port}; `codepmp db stop` stops it");
+            outln!("Postgres listens on 127.0.0.1:{port}; `codepmp db stop` stops it");
         }
         (DbCommand::Stop { force }, None) => {
             let stopped = spawn_blocking(move || Cluster::stop(&folder, force)).await??;
-            println!("{}", if stopped { "stopped" } else { "it was not running" });
+            outln!("{}", if stopped { "stopped" } else { "it was not running" });
         }
     }
     Ok(Exit::Done)

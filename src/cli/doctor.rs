@@ -1,5 +1,6 @@
 //! `doctor`: what the program finds on this machine.
 
+use super::output::outln;
 use std::path::Path;
 
 use super::Exit;
@@ -10,10 +11,10 @@ use crate::store::{Store, external_url};
 pub async fn doctor(data_dir: &Path) -> anyhow::Result<Exit> {
     let mut healthy = true;
     let mut tell = |what: &str, found: Result<String, String>| match found {
-        Ok(found) => println!("ok    {what:<20} {found}"),
+        Ok(found) => outln!("ok    {what:<20} {found}"),
         Err(problem) => {
             healthy = false;
-            println!("wrong {what:<20} {problem}");
+            outln!("wrong {what:<20} {problem}");
         }
     };
     tell("codepmp", Ok(env!("CARGO_PKG_VERSION").to_owned()));

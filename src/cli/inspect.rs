@@ -1,5 +1,6 @@
 //! `inspect`: a pair side by side.
 
+use super::output::outln;
 use serde_json::json;
 
 use super::Exit;
@@ -12,15 +13,15 @@ pub async fn inspect(store: &Store, id: PairId, as_json: bool) -> anyhow::Result
     let pair = store.pair(id).await?;
     let lineage = store.lineage(id).await?;
     if as_json {
-        println!("{}", json!({ "pair": pair, "lineage": lineage }));
+        outln!("{}", json!({ "pair": pair, "lineage": lineage }));
         return Ok(Exit::Done);
     }
     print_side_by_side(&pair);
-    println!("\nLineage");
+    outln!("\nLineage");
     for (key, value) in lineage.as_object().into_iter().flatten() {
         if key != "description" && !value.is_null() {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            println!("  {key:<30} {value}");
+            outln!("  {key:<30} {value}");
         }
     }
     Ok(Exit::Done)
@@ -30,18 +31,18 @@ pub async fn inspect(store: &Store, id: PairId, as_json: bool) -> anyhow::Result
 pub fn print_side_by_side(pair: &PairRow) {
     let width = terminal_width().saturating_sub(5) / 2;
     let of = |text: &Option<String>| text.clone().unwrap_or_else(|| "source".into());
-    println!("{} {}:{}-{} {}", pair.repository, pair.path, pair.start_line, pair.end_line, pair.qualified_name);
+    outln!("{} {}:{}-{} {}", pair.repository, pair.path, pair.start_line, pair.end_line, pair.qualified_name);
     let (licence, split) = (pair.licence.as_deref().unwrap_or("licence not known"), &pair.split);
-    println!("{licence}, {split}, length ratio {:.2}, similarity {:.2}\n", pair.length_ratio, pair.similarity);
+    outln!("{licence}, {split}, length ratio {:.2}, similarity {:.2}\n", pair.length_ratio, pair.similarity);
     for line in wrap(&pair.prompt, width * 2 + 3) {
-        println!("{line}");
+        outln!("{line}");
     }
     let valid = |valid| if valid { "parses" } else { "does not parse" };
-    println!();
+    outln!();
     let left = format!("chosen, {}, {}", of(&pair.chosen_model), valid(pair.chosen_valid));
     let right = format!("rejected, {}, {}", of(&pair.rejected_model), valid(pair.rejected_valid));
     row(&left, &right, ' ', width);
-    println!("{0}-+-{0}", "-".repeat(width));
+    outln!("{0}-+-{0}", "-".repeat(width));
     let (chosen, rejected) = (columns(&pair.chosen, width), columns(&pair.rejected, width));
     for (mark, left, right) in align(&chosen, &rejected) {
         row(left, right, mark, width);
@@ -50,7 +51,7 @@ pub fn print_side_by_side(pair: &PairRow) {
 
 fn row(left: &str, right: &str, mark: char, width: usize) {
     let padding = " ".repeat(width.saturating_sub(left.chars().count()));
-    println!("{left}{padding} {mark}| {right}");
+    outln!("{left}{padding} {mark}| {right}");
 }
 
 fn terminal_width() -> usize {

@@ -1,10 +1,10 @@
 //! The command line: arguments as typed, commands, and everything that is printed.
-#![allow(clippy::print_stdout)] // the one place that prints
 
 mod args;
 mod db;
 mod doctor;
 mod inspect;
+mod output;
 mod pipeline;
 mod plan;
 mod progress;

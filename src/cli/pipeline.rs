@@ -1,5 +1,6 @@
 //! `export`: pairs of a pipeline or run.
 
+use super::output::outln;
 use std::path::Path;
 
 use super::Exit;
@@ -26,6 +27,6 @@ pub async fn export(store: &Store, args: &ExportArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Wrong);
     };
     let (train, test) = export_pairs(store, stage, args.format, &args.out).await?;
-    println!("{train} pairs for training, {test} held out, in {}", args.out.display());
+    outln!("{train} pairs for training, {test} held out, in {}", args.out.display());
     Ok(Exit::Done)
 }

@@ -1,5 +1,6 @@
 //! `plan`, `validate` and `schema`.
 
+use super::output::{out, outln};
 use std::path::Path;
 
 use serde_json::json;
@@ -45,22 +46,22 @@ pub async fn plan(args: &PlanArgs, data_dir: &Path) -> anyhow::Result<Exit> {
                             "state": stage.word(), "progress": stage.progress })
                 })
                 .collect();
-            println!("{}", json!({ "pipeline": loaded.pipeline.name, "stages": stages }));
+            outln!("{}", json!({ "pipeline": loaded.pipeline.name, "stages": stages }));
         }
         PlanFormat::Dot => {
-            println!("digraph pipeline {{\n  rankdir=LR; node [shape=box];");
+            outln!("digraph pipeline {{\n  rankdir=LR; node [shape=box];");
             for stage in &states {
-                println!("  \"{}\" [label=\"{}\\n{}, {}\"];", stage.name, stage.name, stage.kind, stage.word());
-                stage.needs.iter().for_each(|need| println!("  \"{need}\" -> \"{}\";", stage.name));
+                outln!("  \"{}\" [label=\"{}\\n{}, {}\"];", stage.name, stage.name, stage.kind, stage.word());
+                stage.needs.iter().for_each(|need| outln!("  \"{need}\" -> \"{}\";", stage.name));
             }
-            println!("}}");
+            outln!("}}");
         }
         PlanFormat::Mermaid => {
-            println!("flowchart LR");
+            outln!("flowchart LR");
             let place = |name: &str| states.iter().position(|stage| stage.name == name).unwrap_or_default();
             for (at, stage) in states.iter().enumerate() {
-                println!("  s{at}[\"{}<br/>{}, {}\"]", stage.name, stage.kind, stage.word());
-                stage.needs.iter().for_each(|need| println!("  s{} --> s{at}", place(need)));
+                outln!("  s{at}[\"{}<br/>{}, {}\"]", stage.name, stage.kind, stage.word());
+                stage.needs.iter().for_each(|need| outln!("  s{} --> s{at}", place(need)));
             }
         }
     }
@@ -101,18 +102,18 @@ pub fn print_text(states: &[StageState]) {
             stage.fingerprint[..8].to_owned(),
         ]
     });
-    print!("{}", table(&["stage", "kind", "needs", "state", "rows", "waiting", "rejected", "fingerprint"], rows));
+    out!("{}", table(&["stage", "kind", "needs", "state", "rows", "waiting", "rejected", "fingerprint"], rows));
 }
 
 /// `codepmp validate`
 pub fn validate(file: &Path) -> anyhow::Result<Exit> {
     let loaded = load(file)?;
-    println!("{}: {} stages, no problems", file.display(), loaded.plan.stages.len());
+    outln!("{}: {} stages, no problems", file.display(), loaded.plan.stages.len());
     Ok(Exit::Done)
 }
 
 /// `codepmp schema`
 pub fn schema() -> anyhow::Result<Exit> {
-    println!("{}", serde_json::to_string_pretty(&crate::stages::schema())?);
+    outln!("{}", serde_json::to_string_pretty(&crate::stages::schema())?);
     Ok(Exit::Done)
 }

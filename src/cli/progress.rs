@@ -1,5 +1,6 @@
 //! Progress: bars on a terminal, a plain line every few seconds elsewhere, JSON lines on request.
 
+use super::output::outln;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -38,7 +39,7 @@ impl Display {
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let task = match output {
-            Output::Json => tokio::spawn(lines(meters, JSON_EVERY, stopped, |meter| println!("{}", event(meter)))),
+            Output::Json => tokio::spawn(lines(meters, JSON_EVERY, stopped, |meter| outln!("{}", event(meter)))),
             Output::Text if std::io::stderr().is_terminal() => tokio::spawn(bars(meters, stopped)),
             Output::Text => tokio::spawn(lines(meters, PLAIN_EVERY, stopped, |meter| eprintln!("{}", plain(meter)))),
         };

@@ -1,5 +1,6 @@
 //! `run` and `retry`.
 
+use super::output::outln;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -30,7 +31,7 @@ pub async fn run(args: RunArgs, data_dir: &Path) -> anyhow::Result<Exit> {
         let services = Services::start(&used, &loaded.simulators, &loaded.pipeline.base()).await?;
         drop(services);
         plan::print_text(&plan::states(&loaded, Some(&store)).await?);
-        println!("dry run: the file is right and {} endpoints answer; nothing was done", used.len());
+        outln!("dry run: the file is right and {} endpoints answer; nothing was done", used.len());
         return Ok(Exit::Done);
     }
     let options = Options { select: args.select, limit: args.limit };
@@ -45,7 +46,7 @@ pub async fn retry(args: RetryArgs, data_dir: &Path) -> anyhow::Result<Exit> {
     let rows = store.retry(args.run, args.class.as_deref()).await?;
     let class = args.class.as_deref().unwrap_or("any class");
     if !args.json {
-        println!("{rows} rows that were rejected ({class}) are asked again");
+        outln!("{rows} rows that were rejected ({class}) are asked again");
     }
     execute(loaded, &store, Options::default(), args.json).await
 }

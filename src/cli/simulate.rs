@@ -1,5 +1,6 @@
 //! `simulate`: a simulator of a model, by itself.
 
+use super::output::outln;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
@@ -25,7 +26,7 @@ pub async fn simulate(args: SimulateArgs) -> anyhow::Result<Exit> {
     let listener = TcpListener::bind(args.listen).await.with_context(|| format!("listening on {}", args.listen))?;
     let simulator = build_simulator(settings, std::env::current_dir()?).await?;
     let shutdown = crate::shutdown::on_signals()?;
-    println!("simulator (no model) at http://{}/v1", listener.local_addr()?);
+    outln!("simulator (no model) at http://{}/v1", listener.local_addr()?);
     simulate::serve(listener, simulator, shutdown).await?;
     Ok(Exit::Done)
 }

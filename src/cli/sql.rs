@@ -1,13 +1,14 @@
 //! `sql`: a question, read-only.
 
-use std::io::{BufWriter, Write as _, stdout};
+use std::io::{BufWriter, ErrorKind, Write as _, stdout};
 
 use serde_json::{Map, Value};
 
 use super::Exit;
 use super::args::{SqlArgs, SqlFormat};
+use super::output::outln;
 use super::table::{brief, table};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Widest value in a table.
 const WIDTH: usize = 60;
@@ -17,7 +18,7 @@ pub async fn sql(store: &Store, args: &SqlArgs) -> anyhow::Result<Exit> {
     let mut out = BufWriter::new(stdout());
     let mut rows = Vec::new();
     let mut head_written = false;
-    let columns = store
+    let asked = store
         .query(&args.query, |columns, values| {
             match args.format {
                 SqlFormat::Table => rows.push(values.iter().map(|value| brief(&plain(value), WIDTH)).collect()),
@@ -34,18 +35,33 @@ pub async fn sql(store: &Store, args: &SqlArgs) -> anyhow::Result<Exit> {
             }
             Ok(())
         })
-        .await?;
+        .await;
+    let columns = match asked {
+        Ok(columns) => columns,
+        Err(StoreError::Query(error)) if error.as_database_error().is_some() => {
+            eprintln!("error: the query is wrong: {error}");
+            return Ok(Exit::Wrong);
+        }
+        // The reader has seen enough.
+        Err(StoreError::Query(sqlx::Error::Io(error))) if error.kind() == ErrorKind::BrokenPipe => {
+            return Ok(Exit::Done);
+        }
+        Err(error) => return Err(error.into()),
+    };
     match args.format {
         SqlFormat::Table => {
             let head: Vec<&str> = columns.iter().map(String::as_str).collect();
             let count = rows.len();
-            write!(out, "{}", table(&head, rows))?;
-            writeln!(out, "({count} rows)")?;
+            outln!("{}({count} rows)", table(&head, rows));
         }
         SqlFormat::Csv if !head_written => writeln!(out, "{}", csv(columns.iter().cloned()))?,
         SqlFormat::Csv | SqlFormat::Json => {}
     }
-    out.flush()?;
+    if let Err(error) = out.flush()
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        return Err(error.into());
+    }
     Ok(Exit::Done)
 }
 

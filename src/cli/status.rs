@@ -1,5 +1,6 @@
 //! `status`: how a run stands.
 
+use super::output::{out, outln};
 use std::time::Duration;
 
 use serde_json::json;
@@ -17,15 +18,9 @@ pub async fn status(args: &StatusArgs, store: &Store) -> anyhow::Result<Exit> {
         let stages = store.run_stages(run).await?;
         let usage = store.figures(run).await?.usage;
         if args.json {
-            println!("{}", json!({ "run": row, "stages": stages, "usage": usage }));
+            outln!("{}", json!({ "run": row, "stages": stages, "usage": usage }));
         } else {
-            println!(
-                "run {}: {} ({}), started {}",
-                row.id,
-                row.state,
-                row.pipeline,
-                row.started_at.format("%F %T UTC")
-            );
+            outln!("run {}: {} ({}), started {}", row.id, row.state, row.pipeline, row.started_at.format("%F %T UTC"));
             let rows = stages.iter().map(|stage| {
                 vec![
                     stage.name.clone(),
@@ -38,11 +33,11 @@ pub async fn status(args: &StatusArgs, store: &Store) -> anyhow::Result<Exit> {
                     brief(stage.message.as_deref().unwrap_or_default(), 60),
                 ]
             });
-            print!("{}", table(&["stage", "kind", "state", "new rows", "rejected", "waiting", "seconds", ""], rows));
+            out!("{}", table(&["stage", "kind", "state", "new rows", "rejected", "waiting", "seconds", ""], rows));
             let (tokens, cost): (i64, i64) = usage.iter().fold((0, 0), |(tokens, cost), row| {
                 (tokens + row.prompt_tokens + row.completion_tokens, cost + row.cost_microdollars)
             });
-            println!("{} tokens, {:.4} dollars", number(tokens), cost as f64 / 1e6);
+            outln!("{} tokens, {:.4} dollars", number(tokens), cost as f64 / 1e6);
         }
         if !args.watch || row.state != "running" {
             return Ok(Exit::Done);

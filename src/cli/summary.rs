@@ -1,5 +1,6 @@
 //! What a run left behind.
 
+use super::output::{out, outln};
 use serde_json::json;
 
 use super::inspect;
@@ -28,11 +29,11 @@ pub async fn print(store: &Store, outcome: &Outcome, output: Output) -> anyhow::
             .collect();
         let summary = json!({ "event": "summary", "run": outcome.run, "interrupted": outcome.interrupted,
                               "failures": failures, "stages": stages, "figures": figures });
-        println!("{summary}");
+        outln!("{summary}");
         return Ok(failed_rows);
     }
 
-    println!("\nRun {}", outcome.run);
+    outln!("\nRun {}", outcome.run);
     let stages = outcome.meters.iter().map(|meter| {
         let reused = if meter.reused() > 0 { number(meter.reused() as i64) } else { String::new() };
         let seconds = format!("{:.1}", meter.elapsed().as_secs_f64());
@@ -47,9 +48,9 @@ pub async fn print(store: &Store, outcome: &Outcome, output: Output) -> anyhow::
             seconds,
         ]
     });
-    print!("\n{}", table(&["stage", "kind", "state", "new rows", "rejected", "ledger", "seconds"], stages));
+    out!("\n{}", table(&["stage", "kind", "state", "new rows", "rejected", "ledger", "seconds"], stages));
 
-    println!("\nIn the database");
+    outln!("\nIn the database");
     let rows = [
         ("documents", figures.documents),
         ("exact duplicates", figures.exact_duplicates),
@@ -60,18 +61,18 @@ pub async fn print(store: &Store, outcome: &Outcome, output: Output) -> anyhow::
         ("pairs, train", figures.pairs_train),
         ("pairs, test", figures.pairs_test),
     ];
-    print!("{}", table(&["", ""], rows.map(|(what, count)| vec![what.to_owned(), number(count)])));
+    out!("{}", table(&["", ""], rows.map(|(what, count)| vec![what.to_owned(), number(count)])));
 
     if !figures.rejections.is_empty() {
-        println!("\nRejected");
+        outln!("\nRejected");
         let rows = figures
             .rejections
             .iter()
             .map(|row| vec![row.stage.clone(), row.class.clone(), number(row.rows), brief(&row.example, 60)]);
-        print!("{}", table(&["stage", "class", "rows", "example"], rows));
+        out!("{}", table(&["stage", "class", "rows", "example"], rows));
     }
     if !figures.usage.is_empty() {
-        println!("\nCalls of this run");
+        outln!("\nCalls of this run");
         let rows = figures.usage.iter().map(|row| {
             vec![
                 row.stage.clone(),
@@ -85,17 +86,17 @@ pub async fn print(store: &Store, outcome: &Outcome, output: Output) -> anyhow::
             ]
         });
         let head = ["stage", "model", "calls", "failed", "prompt tokens", "answer tokens", "dollars", "mean ms"];
-        print!("{}", table(&head, rows));
+        out!("{}", table(&head, rows));
     }
     for (stage, error) in &outcome.failures {
         eprintln!("\nstage `{stage}` failed: {error:#}");
     }
     if outcome.interrupted {
-        println!("\nInterrupted: whatever was answered is committed; run the same command to go on.");
+        outln!("\nInterrupted: whatever was answered is committed; run the same command to go on.");
     } else if outcome.failures.is_empty()
         && let Some(pair) = store.sample_pair(outcome.run).await?
     {
-        println!("\nOne of the pairs (codepmp inspect {})\n", pair.id);
+        outln!("\nOne of the pairs (codepmp inspect {})\n", pair.id);
         inspect::print_side_by_side(&pair);
     }
     Ok(failed_rows)

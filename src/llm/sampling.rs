@@ -17,11 +17,11 @@ pub struct Sampling {
     /// Randomness: 0 always takes the likeliest token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 2.0))]
-    pub temperature: Option<f32>,
+    pub temperature: Option<f64>,
     /// Samples from the likeliest tokens that together have this probability.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0))]
-    pub top_p: Option<f32>,
+    pub top_p: Option<f64>,
     /// The most tokens that an answer may have. An answer that reaches it is rejected as truncated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]

@@ -27,10 +27,15 @@ impl Parser {
     ///
     /// # Panics
     /// If the grammar's version does not fit the library's, which a test rules out.
-    #[expect(clippy::expect_used, reason = "both versions are fixed when the program is built")]
+    #[expect(
+        clippy::expect_used,
+        reason = "both versions are fixed when the program is built"
+    )]
     pub fn new() -> Self {
         let mut inner = tree_sitter::Parser::new();
-        inner.set_language(&tree_sitter_python::LANGUAGE.into()).expect("the Python grammar fits tree-sitter");
+        inner
+            .set_language(&tree_sitter_python::LANGUAGE.into())
+            .expect("the Python grammar fits tree-sitter");
         Self { inner }
     }
 
@@ -43,7 +48,10 @@ impl Parser {
             return Parsed::refused(FlawKind::Nesting);
         }
         match self.inner.parse(source, None) {
-            Some(tree) => Parsed { outline: outline(&tree, source), tree: Some(tree) },
+            Some(tree) => Parsed {
+                outline: outline(&tree, source),
+                tree: Some(tree),
+            },
             None => Parsed::refused(FlawKind::Unexpected),
         }
     }
@@ -57,8 +65,14 @@ pub struct Parsed {
 
 impl Parsed {
     fn refused(kind: FlawKind) -> Self {
-        let outline = Outline { flaws: vec![Flaw::at_start(kind)], ..Outline::default() };
-        Self { tree: None, outline }
+        let outline = Outline {
+            flaws: vec![Flaw::at_start(kind)],
+            ..Outline::default()
+        };
+        Self {
+            tree: None,
+            outline,
+        }
     }
 
     /// The tree; `None` where the text was too large or too deep to parse.
@@ -84,7 +98,10 @@ impl Parsed {
 
 #[cfg(test)]
 mod tests {
+    use proptest::strategy::Strategy;
+
     use super::*;
+    use crate::python::{Limits, Unit, code_from_answer};
 
     #[test]
     fn brackets_nested_too_deep_are_a_fault_not_a_crash() {
@@ -122,5 +139,71 @@ mod tests {
             source.push_str("if x:\n");
         }
         assert!(Parser::new().parse(&source).errors() > 0);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(pieces in proptest::collection::vec(piece(), 0..60)) {
+            let source = pieces.concat();
+            let mut parser = Parser::new();
+            let parsed = parser.parse(&source);
+            let units = [Unit::Function, Unit::Method, Unit::Class, Unit::Module];
+            let limits = Limits { nested: true, ..Limits::default() };
+            for snippet in parsed.snippets(&source, &units, &limits) {
+                assert!(snippet.start_byte < snippet.end_byte && snippet.end_byte <= source.len());
+                assert!(snippet.start_line <= snippet.end_line.max(1));
+            }
+            assert_eq!(parsed.first_fault(&source).is_some(), parsed.errors() > 0);
+            code_from_answer(&source);
+        }
+    }
+
+    fn piece() -> impl Strategy<Value = String> {
+        let known = [
+            "def f(",
+            "class A",
+            ":",
+            "\n",
+            "\n    ",
+            "\n\t",
+            "    ",
+            "import ",
+            "from . import ",
+            "a",
+            "b.c",
+            " as ",
+            "\"\"\"",
+            "'",
+            "f'{",
+            "}'",
+            "#",
+            "(",
+            ")",
+            "[",
+            "]",
+            "@",
+            "\\",
+            "=",
+            "if x",
+            "try",
+            "else",
+            "```",
+            "é",
+            "\u{3000}",
+            "\u{feff}",
+            "\r",
+            "\0",
+            "print x",
+            "return",
+            ";",
+            ",",
+            "async ",
+            "lambda: ",
+            "*",
+        ];
+        proptest::prop_oneof![
+            9 => proptest::sample::select(known.to_vec()).prop_map(str::to_owned),
+            1 => ".{0,6}",
+        ]
     }
 }

@@ -10,15 +10,27 @@ pub(super) struct Edit {
 
 impl Edit {
     pub(super) fn replace(range: std::ops::Range<usize>, text: impl Into<String>) -> Self {
-        Self { start: range.start, end: range.end, text: text.into() }
+        Self {
+            start: range.start,
+            end: range.end,
+            text: text.into(),
+        }
     }
 
     pub(super) fn insert(at: usize, text: impl Into<String>) -> Self {
-        Self { start: at, end: at, text: text.into() }
+        Self {
+            start: at,
+            end: at,
+            text: text.into(),
+        }
     }
 
     pub(super) fn delete(range: std::ops::Range<usize>) -> Self {
-        Self { start: range.start, end: range.end, text: String::new() }
+        Self {
+            start: range.start,
+            end: range.end,
+            text: String::new(),
+        }
     }
 
     fn touches(&self, other: &Self) -> bool {
@@ -34,7 +46,9 @@ impl Edits {
     /// Takes all of `edits`, or none if one changes nothing or touches one that is already here.
     pub(super) fn take(&mut self, source: &str, edits: Vec<Edit>) -> bool {
         let sound = |edit: &Edit| {
-            source.get(edit.start..edit.end).is_some_and(|old| old != edit.text)
+            source
+                .get(edit.start..edit.end)
+                .is_some_and(|old| old != edit.text)
                 && !self.0.iter().any(|other| other.touches(edit))
         };
         let taken = !edits.is_empty() && edits.iter().all(sound);
@@ -42,11 +56,6 @@ impl Edits {
             self.0.extend(edits);
         }
         taken
-    }
-
-    /// How many bytes longer the text becomes.
-    pub(super) fn growth(&self) -> i64 {
-        self.0.iter().map(|edit| edit.text.len() as i64 - (edit.end - edit.start) as i64).sum()
     }
 
     pub(super) fn apply(mut self, source: &str) -> String {
@@ -72,7 +81,6 @@ mod tests {
         let mut edits = Edits::default();
         assert!(edits.take("abcdef", vec![Edit::replace(4..5, "E")]));
         assert!(edits.take("abcdef", vec![Edit::delete(0..1), Edit::insert(2, "-")]));
-        assert_eq!(edits.growth(), 0);
         assert_eq!(edits.apply("abcdef"), "b-cdEf");
     }
 

@@ -8,39 +8,36 @@
 //! answer itself follow from the same, faults of the way also from how often the request was seen; a limit is never
 //! exceeded in any window of 60 seconds.
 
+mod cache;
+mod chance;
 mod compose;
+mod describe;
 mod dice;
 mod dress;
 mod edit;
+mod facts;
+mod index;
 mod mention;
 mod mutate;
+mod protocol;
+mod role;
+mod server;
 mod settings;
+mod simulator;
+mod stats;
+mod stream;
+mod subject;
 mod survey;
+mod window;
 mod wording;
 
+pub use index::Index;
+pub use protocol::{
+    ChatRequest, Choice, Completion, Content, Failure, FailureDetail, FinishReason, Message, Part,
+    Reply, RequestKey, StreamOptions, Usage,
+};
+pub use role::{MODELS, Role};
+pub use server::serve;
 pub use settings::{Fault, FaultKind, Settings, SettingsError};
-/// shim
-pub struct Index;
-impl Index {
-    /// shim
-    pub fn from_sources(_: impl Iterator<Item = (String, String)>, _: u64) -> Self {
-        Self
-    }
-}
-/// shim
-pub struct Simulator;
-impl Simulator {
-    /// shim
-    pub fn new(_: Index, _: Settings) -> Self {
-        Self
-    }
-}
-/// shim
-pub async fn serve(
-    _: tokio::net::TcpListener,
-    _: std::sync::Arc<Simulator>,
-    stop: tokio_util::sync::CancellationToken,
-) -> std::io::Result<()> {
-    stop.cancelled().await;
-    Ok(())
-}
+pub use simulator::{Answer, AnswerError, Simulator};
+pub use stats::{KeyCount, Stats};

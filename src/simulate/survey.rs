@@ -19,7 +19,6 @@ pub(super) struct Statement<'t> {
     pub whole: bool,
     pub docstring: bool,
     pub scope: usize,
-    pub in_loop: bool,
 }
 
 /// A block with its statements, by index.
@@ -73,38 +72,49 @@ struct Frame {
     kind: Kind,
     /// Restored when the walk leaves.
     scope: usize,
-    in_loop: bool,
     block: Option<usize>,
 }
 
 impl<'t> Survey<'t> {
     /// Walks `tree`, parsed from `text`.
     pub(super) fn new(tree: &'t Tree, text: &'t str) -> Self {
-        let mut survey = Self { text, bound: vec![Vec::new()], ..Self::default() };
+        let mut survey = Self {
+            text,
+            bound: vec![Vec::new()],
+            ..Self::default()
+        };
         let mut cursor = tree.walk();
         let mut frames: Vec<Frame> = Vec::new();
-        let (mut scope, mut in_loop, mut block) = (0, false, None);
+        let (mut scope, mut block) = (0, None);
         loop {
             let node = cursor.node();
             let kind = kind_of(node);
             let parent = frames.last().map_or(Kind::Other, |frame| frame.kind);
-            let field = if kind == Kind::Token { None } else { cursor.field_name() };
-            if matches!(parent, Kind::Block | Kind::Module) && node.is_named() && kind != Kind::Comment {
-                survey.statement(node, kind, block, scope, in_loop);
+            let field = if kind == Kind::Token {
+                None
+            } else {
+                cursor.field_name()
+            };
+            if matches!(parent, Kind::Block | Kind::Module)
+                && node.is_named()
+                && kind != Kind::Comment
+            {
+                survey.statement(node, kind, block, scope);
             }
             let descend = survey.note(node, kind, parent, field, scope);
             if descend && cursor.goto_first_child() {
-                frames.push(Frame { kind, scope, in_loop, block });
+                frames.push(Frame { kind, scope, block });
                 match kind {
                     Kind::Function | Kind::Lambda => {
                         survey.bound.push(Vec::new());
                         scope = survey.bound.len() - 1;
-                        in_loop = false;
                     }
-                    Kind::For | Kind::While => in_loop = true,
                     Kind::Block | Kind::Module => {
                         block = Some(survey.blocks.len());
-                        survey.blocks.push(Block { owner: parent, statements: Vec::new() });
+                        survey.blocks.push(Block {
+                            owner: parent,
+                            statements: Vec::new(),
+                        });
                     }
                     _ => {}
                 }
@@ -116,7 +126,7 @@ impl<'t> Survey<'t> {
                     return survey;
                 };
                 cursor.goto_parent();
-                (scope, in_loop, block) = (frame.scope, frame.in_loop, frame.block);
+                (scope, block) = (frame.scope, frame.block);
             }
         }
     }
@@ -135,7 +145,7 @@ impl<'t> Survey<'t> {
         self.bound.get(scope).map_or(&[], Vec::as_slice)
     }
 
-    fn statement(&mut self, node: Node<'t>, kind: Kind, block: Option<usize>, scope: usize, in_loop: bool) {
+    fn statement(&mut self, node: Node<'t>, kind: Kind, block: Option<usize>, scope: usize) {
         let bytes = node.byte_range();
         let line = self.text[..bytes.start].rfind('\n').map_or(0, |at| at + 1);
         let rest = &self.text[bytes.end..];
@@ -143,8 +153,10 @@ impl<'t> Survey<'t> {
         let before = self.text[line..bytes.start].trim().is_empty();
         let after = rest.split('\n').next().unwrap_or_default().trim();
         let Some(block) = block else { return };
-        let literal =
-            kind == Kind::ExpressionStatement && node.child(0).is_some_and(|child| kind_of(child) == Kind::String);
+        let literal = kind == Kind::ExpressionStatement
+            && node
+                .child(0)
+                .is_some_and(|child| kind_of(child) == Kind::String);
         self.statements.push(Statement {
             node,
             kind,
@@ -153,14 +165,20 @@ impl<'t> Survey<'t> {
             whole: before && (after.is_empty() || after.starts_with('#')),
             docstring: literal && self.blocks[block].statements.is_empty(),
             scope,
-            in_loop,
         });
         let index = self.statements.len() - 1;
         self.blocks[block].statements.push(index);
     }
 
     /// Files `node` by its kind; returns whether to look inside.
-    fn note(&mut self, node: Node<'t>, kind: Kind, parent: Kind, field: Option<&str>, scope: usize) -> bool {
+    fn note(
+        &mut self,
+        node: Node<'t>,
+        kind: Kind,
+        parent: Kind,
+        field: Option<&str>,
+        scope: usize,
+    ) -> bool {
         match kind {
             Kind::Decorator
             | Kind::Type
@@ -172,7 +190,9 @@ impl<'t> Survey<'t> {
             | Kind::Token => return false,
             Kind::ExpressionStatement => {
                 // A string that stands alone is a docstring or a remark.
-                return node.child(0).is_none_or(|child| kind_of(child) != Kind::String);
+                return node
+                    .child(0)
+                    .is_none_or(|child| kind_of(child) != Kind::String);
             }
             Kind::Comment => self.comments.push(node),
             Kind::Identifier => self.name(node, parent, field, scope),
@@ -189,9 +209,10 @@ impl<'t> Survey<'t> {
             Kind::Raise => self.raises.push(node),
             Kind::For | Kind::While => self.loops.push(node),
             Kind::Yield => self.yields = true,
-            Kind::ListComprehension | Kind::SetComprehension | Kind::DictionaryComprehension | Kind::Generator => {
-                self.comprehensions += 1
-            }
+            Kind::ListComprehension
+            | Kind::SetComprehension
+            | Kind::DictionaryComprehension
+            | Kind::Generator => self.comprehensions += 1,
             _ => {}
         }
         if field == Some("condition") && matches!(parent, Kind::If | Kind::Elif | Kind::While) {
@@ -212,7 +233,9 @@ impl<'t> Survey<'t> {
             | Kind::TuplePattern
             | Kind::ListPattern
             | Kind::AsPatternTarget => self.bind(scope, text),
-            Kind::DefaultParameter | Kind::TypedDefaultParameter | Kind::NamedExpression if field == Some("name") => {
+            Kind::DefaultParameter | Kind::TypedDefaultParameter | Kind::NamedExpression
+                if field == Some("name") =>
+            {
                 self.bind(scope, text);
             }
             Kind::Assignment | Kind::For | Kind::ForInClause if field == Some("left") => {
@@ -252,7 +275,8 @@ impl<'t> Survey<'t> {
             .filter_map(|call| call.child_by_field_name("function"))
             .map(|function| function.end_byte())
             .collect();
-        self.attributes.retain(|attribute| !called.contains(&attribute.end_byte()));
+        self.attributes
+            .retain(|attribute| !called.contains(&attribute.end_byte()));
     }
 }
 
@@ -279,9 +303,20 @@ def f(a, b: int = 2, *rest):
         let parsed = Parser::new().parse(CODE);
         let survey = Survey::new(parsed.tree().unwrap(), CODE);
         assert_eq!(survey.variables(1), ["a", "b", "item", "rest", "total"]);
-        let names: Vec<&str> = survey.names.iter().map(|name| survey.of(name.node)).collect();
-        assert_eq!(names, ["a", "item", "b", "rest", "item", "item", "total", "total"]);
-        let attributes: Vec<&str> = survey.attributes.iter().map(|node| survey.of(*node)).collect();
+        let names: Vec<&str> = survey
+            .names
+            .iter()
+            .map(|name| survey.of(name.node))
+            .collect();
+        assert_eq!(
+            names,
+            ["a", "item", "b", "rest", "item", "item", "total", "total"]
+        );
+        let attributes: Vec<&str> = survey
+            .attributes
+            .iter()
+            .map(|node| survey.of(*node))
+            .collect();
         assert_eq!(attributes, ["size"]);
     }
 
@@ -289,21 +324,35 @@ def f(a, b: int = 2, *rest):
     fn decorators_annotations_and_docstrings_are_not_searched() {
         let parsed = Parser::new().parse(CODE);
         let survey = Survey::new(parsed.tree().unwrap(), CODE);
-        let constants: Vec<&str> = survey.constants.iter().map(|node| survey.of(*node)).collect();
+        let constants: Vec<&str> = survey
+            .constants
+            .iter()
+            .map(|node| survey.of(*node))
+            .collect();
         assert_eq!(constants, ["2", "0"]);
         assert!(survey.strings.is_empty());
     }
 
     #[test]
-    fn statements_know_their_lines_block_and_loop() {
+    fn statements_know_their_lines_and_block() {
         let parsed = Parser::new().parse(CODE);
         let survey = Survey::new(parsed.tree().unwrap(), CODE);
-        let body = survey.blocks.iter().find(|block| block.owner == Kind::Function).unwrap();
+        let body = survey
+            .blocks
+            .iter()
+            .find(|block| block.owner == Kind::Function)
+            .unwrap();
         assert_eq!(body.statements.len(), 4);
-        let statements: Vec<_> = body.statements.iter().map(|n| &survey.statements[*n]).collect();
+        let statements: Vec<_> = body
+            .statements
+            .iter()
+            .map(|n| &survey.statements[*n])
+            .collect();
         assert!(statements[0].docstring && !statements[1].docstring);
-        assert_eq!(&CODE[statements[1].lines.clone()], "    total = 0  # four\n");
-        assert!(statements.iter().all(|statement| statement.whole && !statement.in_loop));
-        assert_eq!(survey.statements.iter().filter(|statement| statement.in_loop).count(), 3);
+        assert_eq!(
+            &CODE[statements[1].lines.clone()],
+            "    total = 0  # four\n"
+        );
+        assert!(statements.iter().all(|statement| statement.whole));
     }
 }

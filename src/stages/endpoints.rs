@@ -124,7 +124,7 @@ pub async fn build_simulator(settings: SimulatorSettings, base: PathBuf) -> anyh
         for path in &settings.corpus {
             read_corpus(path, &base, &mut files).with_context(|| format!("the simulator's corpus {path}"))?;
         }
-        Ok(Arc::new(Simulator::new(Index::from_sources(files.into_iter(), settings.seed), settings)))
+        Ok(Arc::new(Simulator::new(Index::from_sources(files.into_iter()), settings)?))
     })
     .await?
 }

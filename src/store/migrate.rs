@@ -61,11 +61,9 @@ async fn run(migrations: &Migrator, pool: &PgPool) -> Result<(), MigrationError>
     let database = pool.connect_options();
     let database = database.get_database().unwrap_or_default().to_owned();
     Err(match source {
-        MigrateError::VersionMissing(applied) => MigrationError::Newer {
-            database,
-            applied,
-            known: migrations.iter().map(|m| m.version).max().unwrap_or(0),
-        },
+        MigrateError::VersionMissing(applied) => {
+            MigrationError::Newer { database, applied, known: migrations.iter().map(|m| m.version).max().unwrap_or(0) }
+        }
         MigrateError::VersionMismatch(version) => MigrationError::Changed { database, version },
         source => MigrationError::Failed { database, source },
     })
@@ -89,19 +87,13 @@ mod tests {
         .await
         .unwrap();
         let error = migrate(test.pool()).await.unwrap_err();
-        assert!(
-            matches!(error, MigrationError::Newer { applied: 9999, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, MigrationError::Newer { applied: 9999, .. }), "{error}");
     }
 
     #[tokio::test]
     async fn a_migration_that_was_applied_in_another_wording_is_refused() {
         let test = TestDatabase::new().await;
-        sqlx::query("update _sqlx_migrations set checksum = '\\x00'")
-            .execute(test.pool())
-            .await
-            .unwrap();
+        sqlx::query("update _sqlx_migrations set checksum = '\\x00'").execute(test.pool()).await.unwrap();
         let error = migrate(test.pool()).await.unwrap_err();
         assert!(matches!(error, MigrationError::Changed { .. }), "{error}");
     }

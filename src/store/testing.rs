@@ -74,9 +74,7 @@ impl Drop for TestDatabase {
         let statement = format!("drop database if exists {} with (force)", self.name);
         // A thread and a runtime of its own: this one's may be the test's only thread, or be gone.
         let dropping = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime?.block_on(async {
                 let admin = cluster().url("postgres");
                 let mut connection = PgConnection::connect(admin.expose_secret()).await?;
@@ -98,11 +96,7 @@ fn cluster() -> &'static Cluster {
         // Enterable for the user that runs the server in root's place.
         let _ = std::fs::DirBuilder::new().mode(0o711).create(&dir);
         let owner = std::fs::metadata(&dir).map_or(u32::MAX, |m| m.uid());
-        assert!(
-            owner == user.as_raw(),
-            "{} belongs to user {owner}: remove it",
-            dir.display()
-        );
+        assert!(owner == user.as_raw(), "{} belongs to user {owner}: remove it", dir.display());
         match Cluster::open(&dir, Durability::Throwaway) {
             Ok(cluster) => cluster,
             Err(error) => panic!("no postgres for the tests: {error}"),
@@ -117,22 +111,16 @@ async fn template(connection: &mut PgConnection) -> Result<String, Box<dyn std::
         hash.update(&migration.checksum);
     }
     let name = format!("template_{}", &hash.finalize().to_hex()[..16]);
-    sqlx::query("select pg_advisory_lock($1)")
-        .bind(TEMPLATE_LOCK)
-        .execute(&mut *connection)
-        .await?;
-    let ready: bool = sqlx::query_scalar(
-        "select exists (select from pg_database where datname = $1 and datistemplate)",
-    )
-    .bind(&name)
-    .fetch_one(&mut *connection)
-    .await?;
+    sqlx::query("select pg_advisory_lock($1)").bind(TEMPLATE_LOCK).execute(&mut *connection).await?;
+    let ready: bool =
+        sqlx::query_scalar("select exists (select from pg_database where datname = $1 and datistemplate)")
+            .bind(&name)
+            .fetch_one(&mut *connection)
+            .await?;
     if !ready {
         // The mark as a template comes last, so what an interrupted attempt left is made anew.
         for statement in ["drop database if exists", "create database"] {
-            connection
-                .execute(AssertSqlSafe(format!("{statement} {name}")))
-                .await?;
+            connection.execute(AssertSqlSafe(format!("{statement} {name}"))).await?;
         }
         let url = cluster().url(&name);
         let mut inside = PgConnection::connect(url.expose_secret()).await?;
@@ -141,10 +129,7 @@ async fn template(connection: &mut PgConnection) -> Result<String, Box<dyn std::
         let mark = format!("alter database {name} with is_template true allow_connections false");
         connection.execute(AssertSqlSafe(mark)).await?;
     }
-    sqlx::query("select pg_advisory_unlock($1)")
-        .bind(TEMPLATE_LOCK)
-        .execute(connection)
-        .await?;
+    sqlx::query("select pg_advisory_unlock($1)").bind(TEMPLATE_LOCK).execute(connection).await?;
     Ok(name)
 }
 
@@ -156,10 +141,7 @@ mod tests {
     #[tokio::test]
     async fn two_databases_are_migrated_and_apart_and_gone_after_the_test() {
         let (one, two) = tokio::join!(TestDatabase::new(), TestDatabase::new());
-        one.pool()
-            .execute("create table only_here (n int)")
-            .await
-            .unwrap();
+        one.pool().execute("create table only_here (n int)").await.unwrap();
         let seen = "select to_regclass('only_here') is not null, \
                     (select count(*) from _sqlx_migrations)";
         let migrations = MIGRATIONS.iter().count() as i64;
@@ -170,12 +152,11 @@ mod tests {
 
         let name = one.name.clone();
         drop(one);
-        let left: bool =
-            sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
-                .bind(name)
-                .fetch_one(two.pool())
-                .await
-                .unwrap();
+        let left: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
+            .bind(name)
+            .fetch_one(two.pool())
+            .await
+            .unwrap();
         assert!(!left);
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn number(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edit>> 
                 (1, 0..2) => "0".to_owned(),
                 (_, 0) => (value - 1).to_string(),
                 (_, 1) if value > 4 => (value / 2).to_string(),
-                (_, 2) if value % 10 == 0 && value > 10 => (value / 10).to_string(),
+                (_, 2) if value.is_multiple_of(10) && value > 10 => (value / 10).to_string(),
                 (_, 2) if value > 20 => (value * 10).to_string(),
                 _ => value.checked_add(1)?.to_string(),
             }
@@ -27,7 +27,14 @@ pub(super) fn number(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edit>> 
         Kind::Float => {
             let (whole, part) = old.split_once('.')?;
             let whole: u64 = whole.parse().ok()?;
-            format!("{}.{part}", if dice.chance(0.5) { whole + 1 } else { whole * 10 })
+            format!(
+                "{}.{part}",
+                if dice.chance(0.5) {
+                    whole + 1
+                } else {
+                    whole * 10
+                }
+            )
         }
         _ => return None,
     };
@@ -37,7 +44,9 @@ pub(super) fn number(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edit>> 
 /// A text with other spacing, case or a letter too few: the wrong key, the wrong separator.
 pub(super) fn text(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edit>> {
     let node = *dice.pick(&survey.strings)?;
-    let content = node.child(1).filter(|child| kind_of(*child) == Kind::StringContent)?;
+    let content = node
+        .child(1)
+        .filter(|child| kind_of(*child) == Kind::StringContent)?;
     if node.child_count() != 3 {
         return None;
     }
@@ -67,8 +76,10 @@ pub(super) fn text(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edit>> {
 /// `x[1:]` becomes `x[:]`, `x[:n]` becomes `x[:]`.
 pub(super) fn slice_bound_dropped(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edit>> {
     let slice = *dice.pick(&survey.slices)?;
-    let bounds: Vec<_> =
-        (0..slice.child_count()).filter_map(|n| slice.child(n)).filter(tree_sitter::Node::is_named).collect();
+    let bounds: Vec<_> = (0..slice.child_count())
+        .filter_map(|n| slice.child(n))
+        .filter(tree_sitter::Node::is_named)
+        .collect();
     let bound = dice.pick(&bounds)?;
     Some(vec![Edit::delete(bound.byte_range())])
 }
@@ -77,7 +88,10 @@ pub(super) fn slice_bound_dropped(survey: &Survey<'_>, dice: &mut Dice) -> Optio
 pub(super) fn index_shifted(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edit>> {
     let subscript = dice.pick(&survey.subscripts)?;
     let index = subscript.child_by_field_name("subscript")?;
-    if !matches!(kind_of(index), Kind::Identifier | Kind::Integer | Kind::Attribute) {
+    if !matches!(
+        kind_of(index),
+        Kind::Identifier | Kind::Integer | Kind::Attribute
+    ) {
         return None;
     }
     let shift = if dice.chance(0.5) { " + 1" } else { " - 1" };

@@ -45,9 +45,9 @@ const FAMILIES: &[(u32, Family)] = &[
     (4, arguments::off_by_one),
     (4, conditions::operand_added),
     (5, conditions::negated),
-    (7, statements::repeated),
-    (4, statements::guard_added),
-    (5, statements::reset_in_loop),
+    (6, statements::repeated),
+    (3, statements::guard_added),
+    (4, statements::reset_in_loop),
     (5, returns::early),
     (5, returns::wrapped),
     (3, constants::index_shifted),
@@ -75,22 +75,11 @@ pub(super) fn bugs(survey: &Survey<'_>, dice: &mut Dice, count: usize, edits: &m
         }
     }
     if made == 0 && count > 0 {
-        made += usize::from(statements::stubbed(survey).is_some_and(|proposal| edits.take(survey.text, proposal)));
+        made += usize::from(
+            statements::stubbed(survey).is_some_and(|proposal| edits.take(survey.text, proposal)),
+        );
     }
     made
-}
-
-/// Redundant code of about `bytes`, which changes length and not behaviour; what weak models add when they ramble.
-pub(super) fn pad(survey: &Survey<'_>, dice: &mut Dice, bytes: i64, edits: &mut Edits) {
-    let goal = edits.growth() + bytes;
-    for _ in 0..12 {
-        if edits.growth() * 5 >= goal * 4 && goal > 0 || edits.growth() >= goal {
-            return;
-        }
-        if let Some(proposal) = statements::redundant(survey, dice, goal - edits.growth()) {
-            edits.take(survey.text, proposal);
-        }
-    }
 }
 
 /// Breaks the syntax of finished code.
@@ -148,7 +137,11 @@ def merge(left, right, key=None, limit=10):
             let results = results(*family);
             assert!(!results.is_empty(), "family {n} found no place");
             for code in results {
-                assert_eq!(syntax_fault(&mut parser, &code), None, "family {n}:\n{code}");
+                assert_eq!(
+                    syntax_fault(&mut parser, &code),
+                    None,
+                    "family {n}:\n{code}"
+                );
                 assert_ne!(code, CODE);
             }
         }
@@ -175,17 +168,5 @@ def merge(left, right, key=None, limit=10):
         };
         assert_eq!(run(b"a"), run(b"a"));
         assert_ne!(run(b"a"), run(b"b"));
-    }
-
-    #[test]
-    fn padding_makes_code_longer_by_about_what_was_asked() {
-        let parsed = Parser::new().parse(CODE);
-        let survey = Survey::new(parsed.tree().unwrap(), CODE);
-        for n in 0..20u32 {
-            let mut edits = Edits::default();
-            pad(&survey, &mut Dice::of(&[&n.to_le_bytes()]), 60, &mut edits);
-            assert!((30..140).contains(&edits.growth()), "{}", edits.growth());
-            assert_eq!(syntax_fault(&mut Parser::new(), &edits.apply(CODE)), None);
-        }
     }
 }

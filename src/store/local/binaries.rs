@@ -49,10 +49,7 @@ fn named(dir: PathBuf, data: Option<(&Path, u32)>) -> Result<Binaries, ClusterEr
 }
 
 /// The first candidate that is new enough, and of the data's version if there is data.
-fn choose(
-    candidates: impl Iterator<Item = PathBuf>,
-    data: Option<(&Path, u32)>,
-) -> Result<Binaries, ClusterError> {
+fn choose(candidates: impl Iterator<Item = PathBuf>, data: Option<(&Path, u32)>) -> Result<Binaries, ClusterError> {
     let mut passed_over: Vec<Binaries> = Vec::new();
     for dir in candidates {
         if passed_over.iter().any(|seen| seen.dir == dir) {
@@ -71,22 +68,12 @@ fn choose(
     match (data, passed_over.first()) {
         (Some((data, wanted)), seen) if seen.is_some_and(|b| b.major != wanted) => {
             let majors: Vec<_> = passed_over.iter().map(|b| b.major.to_string()).collect();
-            Err(ClusterError::OtherMajor {
-                data: data.to_owned(),
-                wanted,
-                found: majors.join(", "),
-            })
+            Err(ClusterError::OtherMajor { data: data.to_owned(), wanted, found: majors.join(", ") })
         }
-        (_, Some(old)) => Err(ClusterError::TooOld {
-            dir: old.dir.clone(),
-            found: old.major,
-            minimum: MINIMUM_MAJOR,
-        }),
-        (Some((data, wanted)), None) => Err(ClusterError::OtherMajor {
-            data: data.to_owned(),
-            wanted,
-            found: "none".into(),
-        }),
+        (_, Some(old)) => Err(ClusterError::TooOld { dir: old.dir.clone(), found: old.major, minimum: MINIMUM_MAJOR }),
+        (Some((data, wanted)), None) => {
+            Err(ClusterError::OtherMajor { data: data.to_owned(), wanted, found: "none".into() })
+        }
         (None, None) => Err(ClusterError::NoBinaries),
     }
 }
@@ -115,10 +102,7 @@ fn candidates(debian: &Path, path: &OsStr) -> impl Iterator<Item = PathBuf> {
             Some(program.parent()?.to_owned())
         })
         .collect();
-    configured
-        .into_iter()
-        .chain(versions.into_iter().map(|(_, dir)| dir))
-        .chain(on_path)
+    configured.into_iter().chain(versions.into_iter().map(|(_, dir)| dir)).chain(on_path)
 }
 
 /// The major version of the server programs in `dir`, if all of them are there and run.
@@ -126,21 +110,14 @@ fn major_of(dir: &Path) -> Option<u32> {
     if !NEEDED.iter().all(|name| dir.join(name).is_file()) {
         return None;
     }
-    let output = Command::new(dir.join("postgres"))
-        .arg("--version")
-        .output()
-        .ok()?;
+    let output = Command::new(dir.join("postgres")).arg("--version").output().ok()?;
     parse_major(&String::from_utf8_lossy(&output.stdout))
 }
 
 /// Reads `postgres (PostgreSQL) 15.18 (Debian ...)`; a beta says `17beta1`.
 fn parse_major(version: &str) -> Option<u32> {
     let number = version.split_whitespace().nth(2)?;
-    number
-        .split(|c: char| !c.is_ascii_digit())
-        .next()?
-        .parse()
-        .ok()
+    number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -164,10 +141,7 @@ mod tests {
 
     #[test]
     fn versions_of_releases_and_betas_are_read() {
-        assert_eq!(
-            parse_major("postgres (PostgreSQL) 15.18 (Debian 15.18-0)"),
-            Some(15)
-        );
+        assert_eq!(parse_major("postgres (PostgreSQL) 15.18 (Debian 15.18-0)"), Some(15));
         assert_eq!(parse_major("postgres (PostgreSQL) 19beta1"), Some(19));
         assert_eq!(parse_major("command not found"), None);
     }
@@ -184,25 +158,16 @@ mod tests {
         assert_eq!(found(None).unwrap().dir, dirs[2]);
         assert_eq!(found(Some((Path::new("d"), 16))).unwrap().dir, dirs[1]);
         let error = found(Some((Path::new("d"), 17))).unwrap_err().to_string();
-        assert!(
-            error.contains("postgresql-17") && error.contains("100, 16, 15"),
-            "{error}"
-        );
+        assert!(error.contains("postgresql-17") && error.contains("100, 16, 15"), "{error}");
     }
 
     #[test]
     fn an_old_version_an_empty_machine_and_a_wrong_folder_each_say_what_to_do() {
         let root = tempfile::tempdir().unwrap();
         let old = choose(std::iter::once(pretend(root.path(), 13)), None).unwrap_err();
-        assert!(
-            matches!(old, ClusterError::TooOld { found: 13, .. }),
-            "{old}"
-        );
+        assert!(matches!(old, ClusterError::TooOld { found: 13, .. }), "{old}");
         let none = choose(std::iter::empty(), None).unwrap_err().to_string();
-        assert!(
-            none.contains("apt-get install --no-install-recommends postgresql"),
-            "{none}"
-        );
+        assert!(none.contains("apt-get install --no-install-recommends postgresql"), "{none}");
         let wrong = named(root.path().to_owned(), None).unwrap_err().to_string();
         assert!(wrong.contains("has no `initdb`"), "{wrong}");
     }

@@ -26,22 +26,12 @@ pub(super) fn clients(location: &Location, binaries: &Binaries, port: u16) -> u3
          and pid <> pg_backend_pid() and application_name <> '{}'",
         application_name()
     );
-    command
-        .args(["-X", "-A", "-t", "-c", &query])
-        .stdin(Stdio::null());
-    let output = command
-        .output()
-        .map(|output| output.stdout)
-        .unwrap_or_default();
+    command.args(["-X", "-A", "-t", "-c", &query]).stdin(Stdio::null());
+    let output = command.output().map(|output| output.stdout).unwrap_or_default();
     String::from_utf8_lossy(&output).trim().parse().unwrap_or(0)
 }
 
-pub(super) fn psql_arguments(
-    command: &mut Command,
-    port: u16,
-    database: &str,
-    password: &SecretString,
-) {
+pub(super) fn psql_arguments(command: &mut Command, port: u16, database: &str, password: &SecretString) {
     command.args(["-h", "127.0.0.1", "-U", USER, "-d", database, "-p"]);
     command.arg(port.to_string());
     command.env("PGPASSWORD", password.expose_secret());

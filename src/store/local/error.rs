@@ -181,14 +181,8 @@ impl ClusterError {
     /// Adds what was being done to a refusal of the operating system.
     pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull {
-                path: path.to_owned(),
-            },
-            _ => Self::Io {
-                doing,
-                path: path.to_owned(),
-                source,
-            },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path: path.to_owned() },
+            _ => Self::Io { doing, path: path.to_owned(), source },
         }
     }
 
@@ -197,9 +191,7 @@ impl ClusterError {
         ["No space left on device", "Check free disk space"]
             .iter()
             .any(|sign| output.contains(sign))
-            .then(|| Self::DiskFull {
-                path: path.to_owned(),
-            })
+            .then(|| Self::DiskFull { path: path.to_owned() })
     }
 }
 
@@ -223,10 +215,7 @@ mod tests {
             "FATAL:  could not extend file: wrote only 4096 of 8192 bytes\nHINT:  Check free disk space.",
         ] {
             let error = ClusterError::said(output, home);
-            assert!(
-                matches!(error, Some(ClusterError::DiskFull { .. })),
-                "{output}"
-            );
+            assert!(matches!(error, Some(ClusterError::DiskFull { .. })), "{output}");
         }
         assert!(ClusterError::said("FATAL:  out of memory", home).is_none());
         let refused = io::Error::from(io::ErrorKind::StorageFull);

@@ -22,11 +22,7 @@ const TAIL_LINES: usize = 12;
 const PORTS: std::ops::Range<u16> = 15_000..32_000;
 
 /// Creates the data folder: whole or not at all.
-pub(super) fn initialise(
-    location: &Location,
-    binaries: &Binaries,
-    durability: Durability,
-) -> Result<(), ClusterError> {
+pub(super) fn initialise(location: &Location, binaries: &Binaries, durability: Durability) -> Result<(), ClusterError> {
     let (home, owner) = (location.home(), location.owner());
     password::create(location)?;
     // A name of its own: an `initdb` whose parent was killed may still be at work on another.
@@ -36,11 +32,7 @@ pub(super) fn initialise(
     command.args(["-U", USER, "-A", "scram-sha-256", "--pwfile=password"]);
     command.args(["-E", "UTF8", "--no-instructions", "-D", &name]);
     // C.UTF-8 sorts by code point on every machine; macOS does not have it.
-    let locale = if cfg!(target_os = "macos") {
-        "C"
-    } else {
-        "C.UTF-8"
-    };
+    let locale = if cfg!(target_os = "macos") { "C" } else { "C.UTF-8" };
     command.arg(format!("--locale={locale}"));
     command.arg(match durability {
         Durability::Safe => "--data-checksums",
@@ -50,9 +42,7 @@ pub(super) fn initialise(
     if !output.status.success() {
         let data = location.data();
         let output = said(&output);
-        return Err(
-            ClusterError::said(&output, home).unwrap_or(ClusterError::Initdb { data, output })
-        );
+        return Err(ClusterError::said(&output, home).unwrap_or(ClusterError::Initdb { data, output }));
     }
     let fresh = home.join(&name);
     let conf = fresh.join("postgresql.conf");
@@ -64,9 +54,7 @@ pub(super) fn initialise(
         })
         .map_err(ClusterError::io("write", &conf))?;
     fs::rename(&fresh, location.data()).map_err(ClusterError::io("rename", &fresh))?;
-    File::open(home)
-        .and_then(|dir| dir.sync_all())
-        .map_err(ClusterError::io("sync", home))
+    File::open(home).and_then(|dir| dir.sync_all()).map_err(ClusterError::io("sync", home))
 }
 
 /// Removes what interrupted runs of `initdb` left; what resists is in nobody's way.
@@ -110,44 +98,27 @@ pub(super) fn start(
     }
 }
 
-fn start_on(
-    port: u16,
-    location: &Location,
-    binaries: &Binaries,
-    durability: Durability,
-) -> Result<(), ClusterError> {
+fn start_on(port: u16, location: &Location, binaries: &Binaries, durability: Durability) -> Result<(), ClusterError> {
     let (home, owner, log_path) = (location.home(), location.owner(), location.log());
     let conf = location.data().join(settings::FILE);
     let socket = location.socket();
     if let Some(dir) = &socket {
         // A killed server leaves its socket's lock file, which names a process that may be a zombie by now.
         let _ = fs::remove_dir_all(dir);
-        owner
-            .create_dir(dir)
-            .map_err(ClusterError::io("create", dir))?;
+        owner.create_dir(dir).map_err(ClusterError::io("create", dir))?;
     }
-    owner.write(
-        &conf,
-        &settings::text(port, socket.as_deref(), durability, false),
-    )?;
+    owner.write(&conf, &settings::text(port, socket.as_deref(), durability, false))?;
     if knows_lz4(location, binaries) {
-        owner.write(
-            &conf,
-            &settings::text(port, socket.as_deref(), durability, true),
-        )?;
+        owner.write(&conf, &settings::text(port, socket.as_deref(), durability, true))?;
     }
     if fs::metadata(&log_path).is_ok_and(|m| m.len() > LOG_LIMIT_BYTES) {
         let _ = fs::rename(&log_path, home.join("postgres.log.1"));
     }
-    let log = owner
-        .open_append(&log_path)
-        .map_err(ClusterError::io("open", &log_path))?;
+    let log = owner.open_append(&log_path).map_err(ClusterError::io("open", &log_path))?;
     log.lock().map_err(ClusterError::io("lock", &log_path))?;
     let begin = log.metadata().map_or(0, |m| m.len());
     let mut command = owner.command(&binaries.program("pg_ctl"), home);
-    command
-        .args(["start", "-w", "-s", "-t", "600", "-D", "data"])
-        .stdout(Stdio::from(log));
+    command.args(["start", "-w", "-s", "-t", "600", "-D", "data"]).stdout(Stdio::from(log));
     let output = run(command, &binaries.dir)?;
     if output.status.success() {
         return owner.write(&location.port(), &format!("{port}\n"));
@@ -161,36 +132,22 @@ fn start_on(
     }
     if !owner.enters(home) {
         let user = owner.name();
-        return Err(ClusterError::Unreachable {
-            path: home.to_owned(),
-            user,
-        });
+        return Err(ClusterError::Unreachable { path: home.to_owned(), user });
     }
-    Err(ClusterError::Start {
-        log: log_path,
-        tail,
-    })
+    Err(ClusterError::Start { log: log_path, tail })
 }
 
 /// Whether the server was built with lz4; only trying tells.
 fn knows_lz4(location: &Location, binaries: &Binaries) -> bool {
-    let mut command = location
-        .owner()
-        .command(&binaries.program("postgres"), location.home());
+    let mut command = location.owner().command(&binaries.program("postgres"), location.home());
     command.args(["-D", "data", "-c", "default_toast_compression=lz4"]);
     command.args(["-C", "default_toast_compression"]);
     command.output().is_ok_and(|output| output.status.success())
 }
 
 /// Stops the server: clients are cut off, what they committed is kept.
-pub(super) fn stop(
-    location: &Location,
-    binaries: &Binaries,
-    durability: Durability,
-) -> Result<(), ClusterError> {
-    let mut command = location
-        .owner()
-        .command(&binaries.program("pg_ctl"), location.home());
+pub(super) fn stop(location: &Location, binaries: &Binaries, durability: Durability) -> Result<(), ClusterError> {
+    let mut command = location.owner().command(&binaries.program("pg_ctl"), location.home());
     let mode = match durability {
         Durability::Safe => "fast",
         Durability::Throwaway => "immediate",
@@ -201,16 +158,11 @@ pub(super) fn stop(
         return Ok(());
     }
     let home = location.home().to_owned();
-    Err(ClusterError::Stop {
-        home,
-        output: said(&output),
-    })
+    Err(ClusterError::Stop { home, output: said(&output) })
 }
 
 fn run(mut command: Command, dir: &Path) -> Result<Output, ClusterError> {
-    command
-        .output()
-        .map_err(ClusterError::io("run a program of", dir))
+    command.output().map_err(ClusterError::io("run a program of", dir))
 }
 
 fn said(output: &Output) -> String {

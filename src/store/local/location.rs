@@ -37,11 +37,7 @@ impl Location {
             Err(_) => data_dir.join("postgres"),
         };
         // A pointer that someone planted must not lead root anywhere else.
-        let home = if home.parent() == Some(state) {
-            home
-        } else {
-            data_dir.join("postgres")
-        };
+        let home = if home.parent() == Some(state) { home } else { data_dir.join("postgres") };
         let home = fs::canonicalize(&home).unwrap_or(home);
         let owner = Owner::of(&home)?;
         Ok(Self { home, owner })
@@ -52,10 +48,7 @@ impl Location {
         let data_dir = &fs::canonicalize(data_dir).map_err(ClusterError::io("enter", data_dir))?;
         let found = Self::find_below(data_dir, state)?;
         if found.home.is_dir() {
-            found
-                .owner
-                .create_dir(&found.home)
-                .map_err(ClusterError::io("take over", &found.home))?;
+            found.owner.create_dir(&found.home).map_err(ClusterError::io("take over", &found.home))?;
             return Ok(found);
         }
         let Self { home, owner } = found;
@@ -65,11 +58,7 @@ impl Location {
                 Ok(()) => return Ok(Self { home, owner }),
                 // A file system that keeps no owners, as shared folders of virtual machines do.
                 Err(e) if nix::unistd::geteuid().is_root() => {
-                    tracing::debug!(
-                        "{} cannot be given to {}: {e}",
-                        home.display(),
-                        owner.name()
-                    );
+                    tracing::debug!("{} cannot be given to {}: {e}", home.display(), owner.name());
                     fs::remove_dir(&home).map_err(ClusterError::io("remove", &home))?;
                 }
                 Err(e) => return Err(ClusterError::io("create", &home)(e)),
@@ -78,16 +67,13 @@ impl Location {
         let home = state.join(name_of(data_dir));
         fs::create_dir_all(state).map_err(ClusterError::io("create", state))?;
         let owner = Owner::of(&home)?;
-        owner
-            .create_dir(&home)
-            .map_err(ClusterError::io("create", &home))?;
+        owner.create_dir(&home).map_err(ClusterError::io("create", &home))?;
         if !owner.enters(&home) {
             let user = owner.name();
             return Err(ClusterError::Unreachable { path: home, user });
         }
         let pointer = data_dir.join(POINTER);
-        fs::write(&pointer, format!("{}\n", home.display()))
-            .map_err(ClusterError::io("write", &pointer))?;
+        fs::write(&pointer, format!("{}\n", home.display())).map_err(ClusterError::io("write", &pointer))?;
         Ok(Self { home, owner })
     }
 

@@ -29,11 +29,7 @@ impl StartLock {
                 Err(TryLockError::WouldBlock) => {}
             }
             if begun.elapsed() > PATIENCE {
-                return Err(ClusterError::Locked {
-                    holders: holders(&path),
-                    path,
-                    seconds: PATIENCE.as_secs(),
-                });
+                return Err(ClusterError::Locked { holders: holders(&path), path, seconds: PATIENCE.as_secs() });
             }
             if begun.elapsed() > Duration::from_secs(3) && !told {
                 told = true;
@@ -76,9 +72,7 @@ impl UsersLock {
 
     /// Takes a share, in place of sole use too.
     pub(super) fn share(&self) -> Result<(), ClusterError> {
-        self.file
-            .lock_shared()
-            .map_err(ClusterError::io("lock", &self.path))
+        self.file.lock_shared().map_err(ClusterError::io("lock", &self.path))
     }
 }
 
@@ -106,13 +100,7 @@ fn holders_in(table: &str, inode: u64) -> Vec<u32> {
     let inode = inode.to_string();
     let held = table.lines().filter_map(|line| {
         let mut words = line.split_whitespace().skip(1);
-        let (kind, _, _, pid, file) = (
-            words.next()?,
-            words.next()?,
-            words.next()?,
-            words.next()?,
-            words.next()?,
-        );
+        let (kind, _, _, pid, file) = (words.next()?, words.next()?, words.next()?, words.next()?, words.next()?);
         let same = kind == "FLOCK" && file.rsplit(':').next() == Some(&inode);
         same.then(|| pid.parse().ok()).flatten()
     });

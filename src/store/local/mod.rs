@@ -108,13 +108,7 @@ impl Cluster {
             start(&location, durability, alone)?
         };
         let password = password::read(&location)?;
-        Ok(Self {
-            location,
-            durability,
-            port,
-            password,
-            share: Mutex::new(Some(share)),
-        })
+        Ok(Self { location, durability, port, password, share: Mutex::new(Some(share)) })
     }
 
     /// Starts the cluster of `data_dir` and leaves it running after this process, until [`Cluster::stop`] or the end
@@ -183,8 +177,7 @@ impl Cluster {
     pub fn url(&self, database: &str) -> SecretString {
         let (port, password) = (self.port, self.password.expose_secret());
         // Encryption on the loopback address would only cost time.
-        let url =
-            format!("postgres://{USER}:{password}@127.0.0.1:{port}/{database}?sslmode=disable");
+        let url = format!("postgres://{USER}:{password}@127.0.0.1:{port}/{database}?sslmode=disable");
         SecretString::from(url)
     }
 
@@ -212,11 +205,7 @@ impl Cluster {
             Some(server) => server.port,
             None => start(&self.location, self.durability, false)?,
         };
-        if port == self.port {
-            Ok(())
-        } else {
-            Err(ClusterError::PortTaken { port: self.port })
-        }
+        if port == self.port { Ok(()) } else { Err(ClusterError::PortTaken { port: self.port }) }
     }
 
     /// Gives up this process's share, and stops the server if no other process of ours has one, no other client is
@@ -274,10 +263,7 @@ fn find_binaries(location: &Location) -> Result<Binaries, ClusterError> {
 fn start(location: &Location, durability: Durability, alone: bool) -> Result<u16, ClusterError> {
     let binaries = find_binaries(location)?;
     if location.major()?.is_none() {
-        tracing::debug!(
-            "creating a postgres cluster in {}",
-            location.home().display()
-        );
+        tracing::debug!("creating a postgres cluster in {}", location.home().display());
         launch::initialise(location, &binaries, durability)?;
     }
     // Asked before the start: without it the server would run and be of no use.
@@ -288,9 +274,7 @@ fn start(location: &Location, durability: Durability, alone: bool) -> Result<u16
 fn remove_data(location: &Location) -> Result<(), ClusterError> {
     let data = location.data();
     match std::fs::remove_dir_all(&data) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(ClusterError::io("remove", &data)(e))
-        }
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(ClusterError::io("remove", &data)(e)),
         _ => Ok(()),
     }
 }

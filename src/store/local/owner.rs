@@ -27,20 +27,16 @@ impl Owner {
         let me = geteuid();
         if !me.is_root() {
             return match found {
-                Some((uid, _)) if uid != me.as_raw() => Err(ClusterError::OtherOwner {
-                    path: home.to_owned(),
-                    owner: user_name(uid),
-                }),
+                Some((uid, _)) if uid != me.as_raw() => {
+                    Err(ClusterError::OtherOwner { path: home.to_owned(), owner: user_name(uid) })
+                }
                 _ => Ok(Self { become_user: None }),
             };
         }
-        let become_user = found
-            .filter(|(uid, _)| *uid != 0)
-            .or_else(|| ["postgres", "nobody"].into_iter().find_map(ids_of));
+        let become_user =
+            found.filter(|(uid, _)| *uid != 0).or_else(|| ["postgres", "nobody"].into_iter().find_map(ids_of));
         match become_user {
-            Some(ids) => Ok(Self {
-                become_user: Some(ids),
-            }),
+            Some(ids) => Ok(Self { become_user: Some(ids) }),
             None => Err(ClusterError::NoUser),
         }
     }
@@ -118,12 +114,7 @@ impl Owner {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(fail(e)),
             _ => {}
         }
-        let mut file = OpenOptions::new()
-            .create_new(true)
-            .write(true)
-            .mode(0o600)
-            .open(&new)
-            .map_err(fail)?;
+        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&new).map_err(fail)?;
         self.hand_over(&file).map_err(fail)?;
         file.write_all(text.as_bytes()).map_err(fail)?;
         file.sync_all().map_err(fail)?;

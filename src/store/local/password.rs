@@ -38,8 +38,6 @@ pub(super) fn read(location: &Location) -> Result<SecretString, ClusterError> {
 pub(super) fn random<const N: usize>() -> Result<[u8; N], ClusterError> {
     let source = Path::new("/dev/urandom");
     let mut bytes = [0; N];
-    File::open(source)
-        .and_then(|mut file| file.read_exact(&mut bytes))
-        .map_err(ClusterError::io("read", source))?;
+    File::open(source).and_then(|mut file| file.read_exact(&mut bytes)).map_err(ClusterError::io("read", source))?;
     Ok(bytes)
 }

@@ -60,11 +60,7 @@ pub(super) fn settle(location: &Location) -> Result<Option<Running>, ClusterErro
             }
         };
         if begun.elapsed() > CHANGE_PATIENCE {
-            return Err(ClusterError::NotSettled {
-                state,
-                seconds: CHANGE_PATIENCE.as_secs(),
-                log: location.log(),
-            });
+            return Err(ClusterError::NotSettled { state, seconds: CHANGE_PATIENCE.as_secs(), log: location.log() });
         }
         std::thread::sleep(LOOK_AGAIN);
     }
@@ -86,8 +82,7 @@ fn accepts(port: u16) -> bool {
 /// Whether any process of a server that `launch` started is left.
 fn lives(log: &Path) -> bool {
     // A shared lock, so that two that look at once do not mistake each other for the server.
-    File::open(log)
-        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    File::open(log).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// Lines of `postmaster.pid`: pid, data folder, start time, port, socket folder, address, shared memory, state.
@@ -105,13 +100,11 @@ fn look(data: &Path) -> Result<Seen, ClusterError> {
     if !runs_in(pid, data) {
         return Ok(Seen::Stale);
     }
-    Ok(
-        match (lines.get(7), lines.get(3).map(|line| line.parse())) {
-            (Some(&"ready"), Some(Ok(port))) => Seen::Ready(Running { pid, port }),
-            (Some(&"stopping"), _) => Seen::Changing("stopping"),
-            _ => Seen::Changing("starting"),
-        },
-    )
+    Ok(match (lines.get(7), lines.get(3).map(|line| line.parse())) {
+        (Some(&"ready"), Some(Ok(port))) => Seen::Ready(Running { pid, port }),
+        (Some(&"stopping"), _) => Seen::Changing("stopping"),
+        _ => Seen::Changing("starting"),
+    })
 }
 
 /// Whether `pid` is a live process whose working folder is `data`, as a postmaster's is.
@@ -120,10 +113,7 @@ fn runs_in(pid: u32, data: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     // The second field, the name, may hold blanks and brackets; the state follows its last bracket.
     let alive = fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
-        let state = stat
-            .rsplit(')')
-            .next()
-            .and_then(|rest| rest.trim_start().chars().next());
+        let state = stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
         !matches!(state, Some('Z' | 'X') | None)
     });
     let same = match (fs::metadata(format!("/proc/{pid}/cwd")), fs::metadata(data)) {
@@ -147,10 +137,7 @@ mod tests {
     use std::process::Command;
 
     fn pid_file(data: &Path, pid: u32, state: &str) {
-        let text = format!(
-            "{pid}\n{}\n1700000000\n20001\n\n127.0.0.1\n1 2\n{state}\n",
-            data.display()
-        );
+        let text = format!("{pid}\n{}\n1700000000\n20001\n\n127.0.0.1\n1 2\n{state}\n", data.display());
         fs::write(data.join("postmaster.pid"), text).unwrap();
     }
 
@@ -165,10 +152,7 @@ mod tests {
     #[test]
     fn a_zombie_and_a_process_elsewhere_are_not_the_server() {
         let data = tempfile::tempdir().unwrap();
-        let mut zombie = Command::new("true")
-            .current_dir(data.path())
-            .spawn()
-            .unwrap();
+        let mut zombie = Command::new("true").current_dir(data.path()).spawn().unwrap();
         let stat = format!("/proc/{}/stat", zombie.id());
         while !fs::read_to_string(&stat).unwrap().contains(") Z") {
             std::thread::yield_now();
@@ -177,11 +161,7 @@ mod tests {
         assert_eq!(look(data.path()).unwrap(), Seen::Stale);
         zombie.wait().unwrap();
 
-        let mut elsewhere = Command::new("sleep")
-            .arg("60")
-            .current_dir("/")
-            .spawn()
-            .unwrap();
+        let mut elsewhere = Command::new("sleep").arg("60").current_dir("/").spawn().unwrap();
         pid_file(data.path(), elsewhere.id(), "ready");
         assert_eq!(look(data.path()).unwrap(), Seen::Stale);
         elsewhere.kill().unwrap();
@@ -191,11 +171,7 @@ mod tests {
     #[test]
     fn a_process_in_the_data_folder_is_the_server_in_the_state_that_its_file_says() {
         let data = tempfile::tempdir().unwrap();
-        let mut here = Command::new("sleep")
-            .arg("60")
-            .current_dir(data.path())
-            .spawn()
-            .unwrap();
+        let mut here = Command::new("sleep").arg("60").current_dir(data.path()).spawn().unwrap();
         let pid = here.id();
         pid_file(data.path(), pid, "ready");
         let ready = Seen::Ready(Running { pid, port: 20001 });

@@ -54,20 +54,9 @@ mod tests {
 
     #[test]
     fn a_safe_server_syncs_and_listens_on_loopback_only() {
-        let text = text(
-            20_001,
-            Some(Path::new("/a 'quoted' folder")),
-            Durability::Safe,
-            false,
-        );
-        assert!(
-            text.contains("listen_addresses = '127.0.0.1'\nport = 20001\n"),
-            "{text}"
-        );
+        let text = text(20_001, Some(Path::new("/a 'quoted' folder")), Durability::Safe, false);
+        assert!(text.contains("listen_addresses = '127.0.0.1'\nport = 20001\n"), "{text}");
         assert!(text.contains("'/a ''quoted'' folder'"), "{text}");
-        assert!(
-            !text.contains("fsync") && !text.contains("synchronous_commit"),
-            "{text}"
-        );
+        assert!(!text.contains("fsync") && !text.contains("synchronous_commit"), "{text}");
     }
 }

@@ -36,10 +36,7 @@ fn wait_for_death(pid: u32) {
 
 fn psql(cluster: &Cluster, query: &str) -> String {
     let mut command = cluster.psql("postgres").unwrap();
-    let output = command
-        .args(["-X", "-A", "-t", "-c", query])
-        .output()
-        .unwrap();
+    let output = command.args(["-X", "-A", "-t", "-c", query]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
@@ -53,12 +50,7 @@ struct Other {
 impl Other {
     fn start(data_dir: &Path) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "store::local::tests::the_other_process",
-                "--ignored",
-                "--nocapture",
-            ])
+            .args(["--exact", "store::local::tests::the_other_process", "--ignored", "--nocapture"])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -143,11 +135,7 @@ fn a_killed_server_starts_again_on_its_port_whatever_its_pid_file_says() {
     // The dead server's number now belongs to a zombie of the same user, which still answers signals.
     kill_9(second);
     let location = cluster.location();
-    let mut zombie = location
-        .owner()
-        .command(Path::new("/bin/true"), &location.data())
-        .spawn()
-        .unwrap();
+    let mut zombie = location.owner().command(Path::new("/bin/true"), &location.data()).spawn().unwrap();
     wait_for_death(zombie.id());
     let pid_file = location.data().join("postmaster.pid");
     let text = fs::read_to_string(&pid_file).unwrap();
@@ -189,23 +177,12 @@ fn a_safe_cluster_keeps_its_data_stays_when_told_to_and_stops_for_no_one_who_is_
     assert_eq!(password.permissions().mode() & 0o777, 0o600);
     assert!(!cluster.release().unwrap(), "it was started to stay");
 
-    let mut connected = cluster
-        .psql("postgres")
-        .unwrap()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut connected = cluster.psql("postgres").unwrap().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     writeln!(connected.stdin.as_ref().unwrap(), "\\echo in").unwrap();
     let mut line = String::new();
-    BufReader::new(connected.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    BufReader::new(connected.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let error = Cluster::stop(dir.path(), false).unwrap_err();
-    assert!(
-        matches!(error, ClusterError::InUse { clients: 1, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, ClusterError::InUse { clients: 1, .. }), "{error}");
     let location = cluster.location().clone();
     fs::remove_file(location.kept_on()).unwrap();
     let again = Cluster::open(dir.path(), Durability::Safe).unwrap();
@@ -223,10 +200,7 @@ fn a_safe_cluster_keeps_its_data_stays_when_told_to_and_stops_for_no_one_who_is_
     let auto = location.data().join("postgresql.auto.conf");
     fs::write(&auto, "work_mem = 'much'\n").unwrap();
     let error = Cluster::open(dir.path(), Durability::Safe).unwrap_err();
-    assert!(
-        matches!(&error, ClusterError::Start { tail, .. } if tail.contains("work_mem")),
-        "{error}"
-    );
+    assert!(matches!(&error, ClusterError::Start { tail, .. } if tail.contains("work_mem")), "{error}");
     fs::remove_file(location.password()).unwrap();
     let error = Cluster::open(dir.path(), Durability::Safe).unwrap_err();
     assert!(matches!(error, ClusterError::NoPassword { .. }), "{error}");
@@ -238,8 +212,6 @@ fn data_of_a_version_that_is_not_installed_names_the_package() {
     let location = Location::create(dir.path()).unwrap();
     fs::create_dir(location.data()).unwrap();
     fs::write(location.data().join("PG_VERSION"), "99\n").unwrap();
-    let error = Cluster::open(dir.path(), Durability::Safe)
-        .unwrap_err()
-        .to_string();
+    let error = Cluster::open(dir.path(), Durability::Safe).unwrap_err().to_string();
     assert!(error.contains("postgresql-99"), "{error}");
 }

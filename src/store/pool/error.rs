@@ -17,18 +17,13 @@ pub enum DatabaseError {
     #[error(transparent)]
     Migration(#[from] MigrationError),
     /// The URL cannot be read.
-    #[error(
-        "the database url is not valid ({reason}): expected postgres://user:password@host:port/database"
-    )]
+    #[error("the database url is not valid ({reason}): expected postgres://user:password@host:port/database")]
     Url {
         /// What is wrong with it.
         reason: String,
     },
     /// No server answers.
-    #[error(
-        "no postgres server answers at {place}: {reason}; start it, or correct {}",
-        crate::env::DATABASE_URL
-    )]
+    #[error("no postgres server answers at {place}: {reason}; start it, or correct {}", crate::env::DATABASE_URL)]
     NoServer {
         /// Host, port and database.
         place: String,
@@ -36,10 +31,7 @@ pub enum DatabaseError {
         reason: String,
     },
     /// The server does not let the user in.
-    #[error(
-        "postgres at {place} does not accept user `{user}`: {reason}; correct {}",
-        crate::env::DATABASE_URL
-    )]
+    #[error("postgres at {place} does not accept user `{user}`: {reason}; correct {}", crate::env::DATABASE_URL)]
     Refused {
         /// Host, port and database.
         place: String,
@@ -60,9 +52,7 @@ pub enum DatabaseError {
         database: String,
     },
     /// The server is too old.
-    #[error(
-        "postgres at {place} is version {found}, and {minimum} is the minimum: use a newer server"
-    )]
+    #[error("postgres at {place} is version {found}, and {minimum} is the minimum: use a newer server")]
     TooOld {
         /// Host, port and database.
         place: String,
@@ -106,35 +96,19 @@ pub enum DatabaseError {
 /// A failure to connect, told apart by what cures it.
 pub(super) fn explain(error: sqlx::Error, options: &PgConnectOptions) -> DatabaseError {
     let place = place(options);
-    let code = error
-        .as_database_error()
-        .and_then(|e| e.code().map(String::from));
+    let code = error.as_database_error().and_then(|e| e.code().map(String::from));
     match code.as_deref() {
-        Some("28P01" | "28000") => DatabaseError::Refused {
-            place,
-            user: options.get_username().to_owned(),
-            reason: error.to_string(),
-        },
+        Some("28P01" | "28000") => {
+            DatabaseError::Refused { place, user: options.get_username().to_owned(), reason: error.to_string() }
+        }
         Some("3D000") => DatabaseError::NoDatabase {
             place,
-            database: options
-                .get_database()
-                .unwrap_or(options.get_username())
-                .to_owned(),
+            database: options.get_database().unwrap_or(options.get_username()).to_owned(),
         },
         _ => match class(&error) {
-            Class::Away => DatabaseError::NoServer {
-                place,
-                reason: error.to_string(),
-            },
-            Class::DiskFull => DatabaseError::DiskFull {
-                place,
-                source: error,
-            },
-            Class::Final => DatabaseError::Query {
-                place,
-                source: error,
-            },
+            Class::Away => DatabaseError::NoServer { place, reason: error.to_string() },
+            Class::DiskFull => DatabaseError::DiskFull { place, source: error },
+            Class::Final => DatabaseError::Query { place, source: error },
         },
     }
 }

@@ -50,12 +50,7 @@ impl Database {
     pub(super) fn new(pool: PgPool, cluster: Option<Arc<Cluster>>, url: SecretString) -> Self {
         let place = place(&pool.connect_options());
         let reconnect = Reconnect::new(place, cluster.clone());
-        Self {
-            pool,
-            cluster,
-            url,
-            reconnect,
-        }
+        Self { pool, cluster, url, reconnect }
     }
 
     /// Runs `operation`, and runs it again for up to five minutes while the server is away; the embedded server is
@@ -91,10 +86,7 @@ impl Database {
 ///
 /// # Errors
 /// Each case of [`DatabaseError`] but `Away`; they say which setting to correct.
-pub async fn database(
-    data_dir: &Path,
-    database_url: Option<&str>,
-) -> Result<Database, DatabaseError> {
+pub async fn database(data_dir: &Path, database_url: Option<&str>) -> Result<Database, DatabaseError> {
     let Some(url) = database_url else {
         return embedded(data_dir, Durability::Safe).await;
     };
@@ -131,9 +123,7 @@ async fn create_database(url: &str) -> Result<(), DatabaseError> {
     let _ = connection.close().await;
     match created {
         // duplicate_database, and what a race for it can end in.
-        Err(sqlx::Error::Database(e)) if matches!(e.code().as_deref(), Some("42P04" | "23505")) => {
-            Ok(())
-        }
+        Err(sqlx::Error::Database(e)) if matches!(e.code().as_deref(), Some("42P04" | "23505")) => Ok(()),
         Err(source) => Err(explain(source, &options)),
         Ok(_) => Ok(()),
     }
@@ -150,11 +140,7 @@ pub async fn connect(url: &str, max_connections: u32) -> Result<PgPool, Database
     let found = connection.server_version_num().map_or(0, |v| v / 10_000);
     let _ = connection.close().await;
     if found < MINIMUM_MAJOR {
-        return Err(DatabaseError::TooOld {
-            place: place(&options),
-            found,
-            minimum: MINIMUM_MAJOR,
-        });
+        return Err(DatabaseError::TooOld { place: place(&options), found, minimum: MINIMUM_MAJOR });
     }
     Ok(PgPoolOptions::new()
         .max_connections(max_connections)
@@ -175,15 +161,9 @@ pub async fn connect(url: &str, max_connections: u32) -> Result<PgPool, Database
 
 fn options(url: &str) -> Result<PgConnectOptions, DatabaseError> {
     match PgConnectOptions::from_str(url) {
-        Ok(options) => Ok(options
-            .application_name(&local::application_name())
-            .disable_statement_logging()),
-        Err(sqlx::Error::Configuration(e)) => Err(DatabaseError::Url {
-            reason: e.to_string(),
-        }),
-        Err(_) => Err(DatabaseError::Url {
-            reason: "unreadable".into(),
-        }),
+        Ok(options) => Ok(options.application_name(&local::application_name()).disable_statement_logging()),
+        Err(sqlx::Error::Configuration(e)) => Err(DatabaseError::Url { reason: e.to_string() }),
+        Err(_) => Err(DatabaseError::Url { reason: "unreadable".into() }),
     }
 }
 
@@ -206,10 +186,7 @@ mod tests {
 
     async fn fails(url: &str) -> DatabaseError {
         let error = connect(url, 1).await.unwrap_err();
-        assert!(
-            !format!("{error} {error:?}").contains("hunter2"),
-            "{error:?}"
-        );
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
         error
     }
 
@@ -230,9 +207,7 @@ mod tests {
         let error = fails(&format!("postgres://codepmp:hunter2@{place}/postgres")).await;
         assert!(matches!(error, DatabaseError::Refused { .. }), "{error}");
         let url = test.url();
-        let url = url
-            .expose_secret()
-            .replace(options.get_database().unwrap(), "nowhere");
+        let url = url.expose_secret().replace(options.get_database().unwrap(), "nowhere");
         let error = fails(&url).await;
         assert!(matches!(error, DatabaseError::NoDatabase { .. }), "{error}");
     }
@@ -243,10 +218,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
         let database = embedded(dir.path(), Durability::Throwaway).await.unwrap();
-        let applied: i64 = sqlx::query_scalar("select count(*) from _sqlx_migrations")
-            .fetch_one(&database.pool)
-            .await
-            .unwrap();
+        let applied: i64 =
+            sqlx::query_scalar("select count(*) from _sqlx_migrations").fetch_one(&database.pool).await.unwrap();
         assert!(applied > 0);
         let second = embedded(dir.path(), Durability::Throwaway).await.unwrap();
         second.close().await;
@@ -260,9 +233,7 @@ mod tests {
         let test = TestDatabase::new().await;
         let dir = tempfile::tempdir().unwrap();
         let url = test.url();
-        let database = super::database(dir.path(), Some(url.expose_secret()))
-            .await
-            .unwrap();
+        let database = super::database(dir.path(), Some(url.expose_secret())).await.unwrap();
         assert!(database.cluster.is_none());
         database.close().await;
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);

@@ -49,18 +49,11 @@ pub(super) struct Reconnect {
 
 impl Reconnect {
     pub(super) fn new(place: String, cluster: Option<Arc<Cluster>>) -> Self {
-        Self {
-            place: place.into(),
-            cluster,
-            away: Arc::default(),
-        }
+        Self { place: place.into(), cluster, away: Arc::default() }
     }
 
     /// See [`super::Database::retrying`].
-    pub(super) async fn retrying<T, Run, Done>(
-        &self,
-        mut operation: Run,
-    ) -> Result<T, DatabaseError>
+    pub(super) async fn retrying<T, Run, Done>(&self, mut operation: Run) -> Result<T, DatabaseError>
     where
         Run: FnMut() -> Done,
         Done: Future<Output = Result<T, sqlx::Error>>,
@@ -91,11 +84,7 @@ impl Reconnect {
                 Err(error) if over => return Err(error.into()),
                 _ if over => {
                     let seconds = since.elapsed().as_secs();
-                    return Err(DatabaseError::Away {
-                        place,
-                        seconds,
-                        source,
-                    });
+                    return Err(DatabaseError::Away { place, seconds, source });
                 }
                 _ => {}
             }
@@ -158,29 +147,14 @@ mod tests {
         assert_eq!(done.unwrap(), 10);
         assert!(!reconnect.away.load(Ordering::Relaxed));
         let waited = begun.elapsed();
-        assert!(
-            (Duration::from_secs(10)..Duration::from_mins(1)).contains(&waited),
-            "{waited:?}"
-        );
+        assert!((Duration::from_secs(10)..Duration::from_mins(1)).contains(&waited), "{waited:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_server_that_stays_away_is_given_up_after_five_minutes() {
         let begun = Instant::now();
-        let error = nowhere()
-            .retrying(|| async { Err::<(), _>(io()) })
-            .await
-            .unwrap_err();
-        assert!(
-            matches!(
-                error,
-                DatabaseError::Away {
-                    seconds: 300..315,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        let error = nowhere().retrying(|| async { Err::<(), _>(io()) }).await.unwrap_err();
+        assert!(matches!(error, DatabaseError::Away { seconds: 300..315, .. }), "{error}");
         assert!(begun.elapsed() < Duration::from_secs(315));
     }
 
@@ -193,10 +167,7 @@ mod tests {
             tries += 1;
             let cut = tries == 1;
             async move {
-                sqlx::query("select pg_terminate_backend(pg_backend_pid()) where $1")
-                    .bind(cut)
-                    .execute(pool)
-                    .await
+                sqlx::query("select pg_terminate_backend(pg_backend_pid()) where $1").bind(cut).execute(pool).await
             }
         });
         retried.await.unwrap();
@@ -204,17 +175,14 @@ mod tests {
 
         for (code, wanted) in [("53100", Class::DiskFull), ("23505", Class::Final)] {
             let mut tries = 0;
-            let statement =
-                format!("do $$ begin raise exception 'no' using errcode = '{code}'; end $$");
+            let statement = format!("do $$ begin raise exception 'no' using errcode = '{code}'; end $$");
             let failed = test.database.retrying(|| {
                 tries += 1;
                 let statement = sqlx::AssertSqlSafe(statement.clone());
                 async move { sqlx::raw_sql(statement).execute(pool).await }
             });
             let error = failed.await.unwrap_err();
-            let (DatabaseError::DiskFull { source, .. } | DatabaseError::Query { source, .. }) =
-                &error
-            else {
+            let (DatabaseError::DiskFull { source, .. } | DatabaseError::Query { source, .. }) = &error else {
                 panic!("{error}");
             };
             assert_eq!(class(source), wanted);
