@@ -15,6 +15,7 @@ mod outage;
 mod planning;
 mod running;
 mod schema_comments;
+mod simulated;
 mod site;
 mod tidy;
 mod together;
