@@ -111,7 +111,7 @@ fn imports_go_down_only() {
             continue;
         };
         for other in imports(&code(&text)).into_iter().filter(|other| *other != own) {
-            let beside = BESIDE.iter().any(|pair| *pair == (own.as_str(), other.as_str()));
+            let beside = BESIDE.contains(&(own.as_str(), other.as_str()));
             match layer(&other) {
                 Some(to) if to > from || to == from && beside => {}
                 Some(_) => wrong.push(format!("{}: imports `{other}` from above or beside it", path.display())),
