@@ -39,6 +39,23 @@ pub fn planted(folder: &str) -> Result<Vec<String>> {
     Ok(base)
 }
 
+/// The same text cut at empty lines into pieces of a few hundred bytes.
+pub fn pieces(texts: &[String]) -> Vec<String> {
+    let mut pieces = Vec::new();
+    for text in texts {
+        let mut piece = String::new();
+        for line in text.split_inclusive('\n') {
+            piece.push_str(line);
+            if piece.len() > 400 && line.trim().is_empty() {
+                pieces.push(std::mem::take(&mut piece));
+            }
+        }
+        pieces.push(piece);
+    }
+    pieces.retain(|piece| !piece.trim().is_empty());
+    pieces
+}
+
 /// Writes texts as rows with The Stack's field names.
 pub fn write_jsonl(texts: &[String], file: &Path) -> Result<()> {
     let mut out = BufWriter::new(File::create(file)?);

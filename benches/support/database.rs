@@ -28,11 +28,11 @@ pub async fn open(dir: &Path) -> Result<(Database, Store)> {
 }
 
 /// Runs a pipeline to its end; seconds from its start, simulators and connections not counted.
-pub async fn run(store: &Store, text: &str, dir: &Path) -> Result<(Outcome, f64)> {
+pub async fn run(store: &Store, text: &str, dir: &Path, options: Options) -> Result<(Outcome, f64)> {
     let file = dir.join("pipeline.toml");
     std::fs::write(&file, text)?;
     let loaded = load(&file)?;
-    let used = loaded.endpoints_of(&[]);
+    let used = loaded.endpoints_of(&options.select);
     let services = Services::start(&used, &loaded.simulators, &loaded.pipeline.base()).await?;
     let Loaded { pipeline, plan, .. } = loaded;
     let new = NewRun {
@@ -42,7 +42,7 @@ pub async fn run(store: &Store, text: &str, dir: &Path) -> Result<(Outcome, f64)
         options: json!({}),
     };
     let start = std::time::Instant::now();
-    let runner = Runner::new(plan, store.clone(), pipeline.seed, Options::default());
+    let runner = Runner::new(plan, store.clone(), pipeline.seed, options);
     let outcome = runner.run(&new, &CancellationToken::new()).await?;
     let seconds = start.elapsed().as_secs_f64();
     drop(services);
