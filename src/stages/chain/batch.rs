@@ -40,6 +40,11 @@ impl Committer {
         &mut self.batch
     }
 
+    /// Whether the last batch is still being committed.
+    pub fn is_busy(&self) -> bool {
+        self.under_way.as_ref().is_some_and(|under_way| !under_way.is_finished())
+    }
+
     /// Notes that everything up to `document` is in the batch.
     pub fn reach(&mut self, document: DocumentId) {
         self.reached = Some(document);

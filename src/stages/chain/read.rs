@@ -1,16 +1,18 @@
 //! The beginning of a chain: shards are read one after the other, documents worked on in parallel, taken up in order.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use anyhow::{Context as _, bail};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 use super::batch::Committer;
-use super::steps::{NewText, Steps, Worked};
+use super::steps::{Fresh, Steps, Worked};
 use crate::corpus::{self, Entry, Format, Provenance, Rejected, Shard, Source, Survey};
+use crate::dedupe::ContentHash;
 use crate::engine::Context;
 use crate::ids::ShardId;
 use crate::stages::AnyStage;
@@ -29,7 +31,7 @@ struct Chunk {
     from: u64,
     to: u64,
     finished: bool,
-    documents: Vec<NewText>,
+    documents: Vec<Fresh>,
     rejected: Vec<Rejected>,
 }
 
@@ -49,17 +51,23 @@ pub async fn shards(context: &Context<AnyStage>, mut steps: Steps) -> anyhow::Re
     let queue = list(context).await?;
     let threads = available_parallelism().map_or(2, std::num::NonZero::get);
     let (send_chunks, mut chunks) = mpsc::channel::<anyhow::Result<Chunk>>(2);
-    let (send_pending, mut pending) = mpsc::channel::<anyhow::Result<Pending>>(threads);
+    // More than are worked on at once, so that one long document does not keep the other threads idle.
+    let (send_pending, mut pending) = mpsc::channel::<anyhow::Result<Pending>>(4 * threads);
+    let free = Arc::new(Semaphore::new(threads));
     let (limit, stop) = (context.limit, context.shutdown.clone());
     let reader = spawn_blocking(move || read(queue, limit, &stop, &send_chunks));
     let worker = steps.worker();
     let dispatcher = tokio::spawn(async move {
         while let Some(chunk) = chunks.recv().await {
+            let Ok(permit) = Arc::clone(&free).acquire_owned().await else { return };
             let item = chunk.map(|chunk| {
                 let Chunk { shard, from, to, finished, documents, rejected } = chunk;
-                let bytes = documents.iter().map(|(_, _, document)| document.content.len()).sum();
+                let bytes = documents.iter().map(|fresh| fresh.document.content.len()).sum();
                 let worker = worker.clone();
-                let worked = spawn_blocking(move || worker(documents));
+                let worked = spawn_blocking(move || {
+                    let _permit = permit;
+                    worker(documents)
+                });
                 Pending { shard, from, to, finished, bytes, worked, rejected }
             });
             if send_pending.send(item).await.is_err() {
@@ -100,7 +108,9 @@ pub async fn shards(context: &Context<AnyStage>, mut steps: Steps) -> anyhow::Re
         }
         committer.read_to(chunk.shard, chunk.from, chunk.to, chunk.finished);
         bytes += chunk.bytes;
-        if bytes >= BATCH_BYTES || committer.batch().rejections.len() > 10_000 {
+        let full = bytes >= BATCH_BYTES || committer.batch().rejections.len() > 10_000;
+        // While the last commit is under way, the batch may grow: better than that the threads wait.
+        if full && (bytes >= 4 * BATCH_BYTES || !committer.is_busy()) {
             bytes = 0;
             committer.start().await?;
         }
@@ -175,6 +185,7 @@ async fn list(context: &Context<AnyStage>) -> anyhow::Result<Vec<Work>> {
 /// Reads shards in order and hands on stretches of them, until told to stop. Blocks.
 fn read(queue: Vec<Work>, limit: Option<u64>, stop: &CancellationToken, send: &mpsc::Sender<anyhow::Result<Chunk>>) {
     let mut left = limit.unwrap_or(u64::MAX);
+    let mut seen = HashSet::new();
     for (source, shard, survey, row) in queue {
         let start = row.cursor as u64;
         let entries = match shard.read(&source, &survey, start) {
@@ -205,7 +216,9 @@ fn read(queue: Vec<Work>, limit: Option<u64>, stop: &CancellationToken, send: &m
                 Entry::Document(document) => {
                     bytes += document.content.len();
                     left -= 1;
-                    chunk.documents.push((row.id, Arc::clone(&provenance), document));
+                    let hash = ContentHash::of(&document.content);
+                    let (shard, provenance, repeated) = (row.id, Arc::clone(&provenance), !seen.insert(hash));
+                    chunk.documents.push(Fresh { shard, provenance, document, hash, repeated });
                 }
                 Entry::Rejected(rejected) => chunk.rejected.push(rejected),
             }

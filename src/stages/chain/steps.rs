@@ -1,5 +1,11 @@
 //! What happens to one document: measured and cut in parallel, judged in order.
+//!
+//! Where exact copies are dropped before documents are cut, a text that was read before is not parsed again: how many
+//! syntax errors it has is known by its turn, and if it stays after all (its first copy had another licence, say), it
+//! is cut then.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -9,7 +15,7 @@ use crate::corpus::{self, Document, Provenance, Signals};
 use crate::dedupe::{ContentHash, Index, Sketch, Sketcher, Verdict};
 use crate::engine::Context;
 use crate::ids::{DocumentId, ShardId, StageId};
-use crate::python::{Parser, Snippet};
+use crate::python::{Parsed, Parser, Snippet};
 use crate::stages::AnyStage;
 use crate::stages::filter::{Filter, Measured};
 use crate::stages::parse::ParseSettings;
@@ -28,6 +34,27 @@ enum Finding {
     Passed,
     Sketch(Sketch),
     Snippets { snippets: Vec<Snippet>, outside: u32 },
+    /// To be found in the document's turn.
+    Open,
+}
+
+/// A document as read, on its way to a thread.
+pub struct Fresh {
+    /// Its shard.
+    pub shard: ShardId,
+    /// Its shard's provenance.
+    pub provenance: Arc<Provenance>,
+    /// The document.
+    pub document: Document,
+    /// Hash of its content.
+    pub hash: ContentHash,
+    /// Whether the same content came earlier in this run.
+    pub repeated: bool,
+}
+
+thread_local! {
+    /// Parsers keep the memory that they grew into.
+    static PARSER: RefCell<Parser> = RefCell::new(Parser::new());
 }
 
 /// The steps of a chain from one stage on, and the state of those that have any.
@@ -35,10 +62,9 @@ pub struct Steps {
     work: Arc<Vec<(StageId, Step)>>,
     indexes: Vec<Option<Index>>,
     meters: Vec<Arc<crate::progress::Meter>>,
+    /// Syntax errors of the contents that have any, for their copies.
+    flawed: HashMap<ContentHash, u32>,
 }
-
-/// A document as read, with its shard and where that comes from.
-pub type NewText = (ShardId, Arc<Provenance>, Document);
 
 /// A document with everything that could be found out without knowing the others.
 pub struct Worked {
@@ -46,6 +72,7 @@ pub struct Worked {
     path: String,
     hash: ContentHash,
     findings: Vec<Finding>,
+    repeated: bool,
     /// Set where the document is new.
     pub new: Option<NewDocument>,
 }
@@ -80,7 +107,8 @@ impl Steps {
             work.push((id, step));
             indexes.push(index);
         }
-        Ok(Self { work: Arc::new(work), indexes, meters: context.meters[first..].to_vec() })
+        let meters = context.meters[first..].to_vec();
+        Ok(Self { work: Arc::new(work), indexes, meters, flawed: HashMap::new() })
     }
 
     /// The steps' stages, all at one position.
@@ -89,12 +117,17 @@ impl Steps {
     }
 
     /// The function that works on new documents, for any thread.
-    pub fn worker(&self) -> impl Fn(Vec<NewText>) -> Vec<Worked> + Clone + Send + 'static {
+    pub fn worker(&self) -> impl Fn(Vec<Fresh>) -> Vec<Worked> + Clone + Send + 'static {
         let work = Arc::clone(&self.work);
+        let cut_at = work.iter().position(|(_, step)| matches!(step, Step::Parse(_))).unwrap_or(work.len());
+        let spares = work[..cut_at].iter().any(|(_, step)| matches!(step, Step::Dedupe(_)));
         move |documents| {
-            let mut parser = Parser::new();
-            let documents = documents.into_iter();
-            documents.map(|(shard, origin, document)| work_new(&work, &mut parser, shard, &origin, document)).collect()
+            PARSER.with_borrow_mut(|parser| {
+                let work_on = |fresh: Fresh| {
+                    if spares && fresh.repeated { repeat(&work, fresh) } else { work_new(&work, parser, fresh) }
+                };
+                documents.into_iter().map(work_on).collect()
+            })
         }
     }
 
@@ -102,8 +135,9 @@ impl Steps {
     pub async fn work_stored(&self, documents: Vec<StoredDocument>) -> anyhow::Result<Vec<Worked>> {
         let work = Arc::clone(&self.work);
         spawn_blocking(move || {
-            let mut parser = Parser::new();
-            documents.into_iter().map(|document| work_stored(&work, &mut parser, document)).collect()
+            PARSER.with_borrow_mut(|parser| {
+                documents.into_iter().map(|document| work_stored(&work, parser, document)).collect()
+            })
         })
         .await
         .context("a bug: the work on a document ended early")
@@ -112,7 +146,14 @@ impl Steps {
     /// Judges a document in its turn, adding what it leads to; it must have its number.
     pub fn take(&mut self, worked: Worked, batch: &mut ChainBatch) -> anyhow::Result<()> {
         let id = worked.id.context("a bug: a document without a number")?;
-        batch.documents.extend(worked.new);
+        let mut new = worked.new;
+        match &mut new {
+            Some(new) if worked.repeated => new.parse_errors = self.flawed.get(&worked.hash).copied().unwrap_or(0),
+            Some(new) if new.parse_errors > 0 => {
+                self.flawed.insert(worked.hash, new.parse_errors);
+            }
+            _ => {}
+        }
         let reject = |stage, class: &str, message, kept| Rejection {
             stage: Some(stage),
             document: Some(id),
@@ -123,7 +164,11 @@ impl Steps {
             ..Rejection::default()
         };
         let steps = self.work.iter().zip(&mut self.indexes).zip(&self.meters);
-        for ((((stage, _), index), meter), finding) in steps.zip(worked.findings) {
+        for ((((stage, step), index), meter), finding) in steps.zip(worked.findings) {
+            let finding = match (finding, &new) {
+                (Finding::Open, Some(new)) => step.find(new)?,
+                (finding, _) => finding,
+            };
             match (finding, index) {
                 (Finding::Passed, _) => meter.add_done(1),
                 (Finding::Objection(class, message), _) => {
@@ -147,6 +192,7 @@ impl Steps {
                     break;
                 }
                 (Finding::Sketch(_), None) => anyhow::bail!("a bug: a sketch without an index"),
+                (Finding::Open, _) => anyhow::bail!("a bug: a stored document that was not worked on"),
                 (Finding::Snippets { snippets, outside }, _) => {
                     if outside > 0 {
                         let message = format!("{outside} parts lie outside the limits of the parse stage");
@@ -168,6 +214,7 @@ impl Steps {
                 }
             }
         }
+        batch.documents.extend(new);
         Ok(())
     }
 }
@@ -191,44 +238,78 @@ async fn rebuild(
     }
 }
 
-fn work_new(
-    work: &[(StageId, Step)],
-    parser: &mut Parser,
-    shard: ShardId,
-    provenance: &Provenance,
-    document: Document,
-) -> Worked {
-    let signals = corpus::signals(&document.content);
-    let hash = ContentHash::of(&document.content);
-    let parsed = parser.parse(&document.content);
-    let parse_errors = parsed.errors();
-    let provenance = document.provenance.clone().unwrap_or_else(|| provenance.clone());
-    let measured = Measured {
-        signals: &signals,
-        generated: signals.generated,
-        parse_errors,
-        licence: provenance.licence.as_deref(),
-    };
-    let findings = find(work, &document.content, measured, |settings| {
-        let snippets = parsed.snippets(&document.content, &settings.units, &settings.limits);
-        let outside = parsed.outside(&document.content, &settings.units, &settings.limits);
-        Finding::Snippets { snippets, outside }
-    });
-    Worked {
-        id: None,
-        path: document.path.clone(),
-        hash,
-        findings,
-        new: Some(NewDocument {
-            id: DocumentId(0),
-            shard,
-            provenance,
-            content_hash: hash.to_bytes(),
-            signals,
-            parse_errors,
-            document,
-        }),
+impl Step {
+    /// What the step finds in a document by itself, outside the threads.
+    fn find(&self, new: &NewDocument) -> anyhow::Result<Finding> {
+        let content = &new.document.content;
+        Ok(match self {
+            Self::Filter(filter) => filter.finding(measured(new)),
+            Self::Parse(settings) => PARSER.with_borrow_mut(|parser| cut(&parser.parse(content), content, settings)),
+            Self::Dedupe(_) => anyhow::bail!("a bug: a document without a sketch"),
+        })
     }
+}
+
+impl Filter {
+    fn finding(&self, measured: Measured<'_>) -> Finding {
+        self.objection(measured).map_or(Finding::Passed, |(class, message)| Finding::Objection(class, message))
+    }
+}
+
+fn measured(new: &NewDocument) -> Measured<'_> {
+    Measured {
+        signals: &new.signals,
+        generated: new.signals.generated,
+        parse_errors: new.parse_errors,
+        licence: new.provenance.licence.as_deref(),
+    }
+}
+
+fn cut(parsed: &Parsed, content: &str, settings: &ParseSettings) -> Finding {
+    let snippets = parsed.snippets(content, &settings.units, &settings.limits);
+    let outside = parsed.outside(content, &settings.units, &settings.limits);
+    Finding::Snippets { snippets, outside }
+}
+
+impl Fresh {
+    fn measure(self, parse_errors: u32) -> NewDocument {
+        let provenance = self.document.provenance.clone().unwrap_or_else(|| (*self.provenance).clone());
+        NewDocument {
+            id: DocumentId(0),
+            shard: self.shard,
+            provenance,
+            content_hash: self.hash.to_bytes(),
+            signals: corpus::signals(&self.document.content),
+            parse_errors,
+            document: self.document,
+        }
+    }
+}
+
+impl Worked {
+    fn new(new: NewDocument, hash: ContentHash, findings: Vec<Finding>, repeated: bool) -> Self {
+        Self { id: None, path: new.document.path.clone(), hash, findings, repeated, new: Some(new) }
+    }
+}
+
+fn work_new(work: &[(StageId, Step)], parser: &mut Parser, fresh: Fresh) -> Worked {
+    let (hash, parsed) = (fresh.hash, parser.parse(&fresh.document.content));
+    let new = fresh.measure(parsed.errors());
+    let content = &new.document.content;
+    let findings = find(work, content, measured(&new), |settings| cut(&parsed, content, settings));
+    Worked::new(new, hash, findings, false)
+}
+
+/// A copy is sketched all the same: where the first one was a near copy of a third, no index knows its hash.
+fn repeat(work: &[(StageId, Step)], fresh: Fresh) -> Worked {
+    let hash = fresh.hash;
+    let new = fresh.measure(0);
+    let findings = work.iter().map(|(_, step)| match step {
+        Step::Dedupe(sketcher) => Finding::Sketch(sketcher.sketch(&new.document.content)),
+        Step::Filter(_) | Step::Parse(_) => Finding::Open,
+    });
+    let findings = findings.collect();
+    Worked::new(new, hash, findings, true)
 }
 
 fn work_stored(work: &[(StageId, Step)], parser: &mut Parser, document: StoredDocument) -> Worked {
@@ -248,12 +329,10 @@ fn work_stored(work: &[(StageId, Step)], parser: &mut Parser, document: StoredDo
         licence: document.licence.as_deref(),
     };
     let findings = find(work, &document.content, measured, |settings| {
-        let parsed = parser.parse(&document.content);
-        let snippets = parsed.snippets(&document.content, &settings.units, &settings.limits);
-        let outside = parsed.outside(&document.content, &settings.units, &settings.limits);
-        Finding::Snippets { snippets, outside }
+        cut(&parser.parse(&document.content), &document.content, settings)
     });
-    Worked { id: Some(document.id), path: document.path, hash: ContentHash::of(&document.content), findings, new: None }
+    let hash = ContentHash::of(&document.content);
+    Worked { id: Some(document.id), path: document.path, hash, findings, repeated: false, new: None }
 }
 
 /// What each step finds, up to the first objection.
@@ -266,12 +345,12 @@ fn find(
     let mut findings = Vec::with_capacity(work.len());
     for (_, step) in work {
         findings.push(match step {
-            Step::Filter(filter) => match filter.objection(measured) {
-                Some((class, message)) => {
-                    findings.push(Finding::Objection(class, message));
+            Step::Filter(filter) => match filter.finding(measured) {
+                objection @ Finding::Objection(..) => {
+                    findings.push(objection);
                     break;
                 }
-                None => Finding::Passed,
+                passed => passed,
             },
             Step::Dedupe(sketcher) => Finding::Sketch(sketcher.sketch(content)),
             Step::Parse(settings) => cut(settings),
