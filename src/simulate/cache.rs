@@ -22,6 +22,11 @@ impl<K: Hash + Eq + Copy, V: Clone> Cache<K, V> {
         }
     }
 
+    /// Makes room for `more` entries that stay until as many others have been used.
+    pub(super) fn grow(&mut self, more: usize) {
+        self.half += more;
+    }
+
     pub(super) fn get(&mut self, key: K) -> Option<V> {
         if let Some(value) = self.young.get(&key) {
             return Some(value.clone());

@@ -97,6 +97,14 @@ impl Index {
         self.items.is_empty()
     }
 
+    /// Positions of all items of these units.
+    pub(super) fn of_units(&self, units: &[Unit]) -> Vec<u32> {
+        let all = self.items.iter().enumerate();
+        all.filter(|(_, item)| units.contains(&item.unit))
+            .map(|(at, _)| at as u32)
+            .collect()
+    }
+
     pub(super) fn item(&self, at: u32) -> Option<&Item> {
         self.items.get(at as usize)
     }

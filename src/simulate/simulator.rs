@@ -141,6 +141,39 @@ impl Simulator {
         Ok(answer)
     }
 
+    /// Writes what `model` answers about every snippet of `units` at this sampling, on all cores, and keeps it: such
+    /// requests are then answered without parsing. For load tests; answers are the same without it.
+    pub fn prepare(
+        &self,
+        model: &str,
+        units: &[Unit],
+        temperature: Option<f64>,
+        seed: Option<i64>,
+    ) {
+        let Some(role) = Role::of(model) else { return };
+        let items = self.index.of_units(units);
+        self.texts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .grow(items.len());
+        let sample = sample(temperature, seed, 0);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        std::thread::scope(|scope| {
+            for part in items.chunks(items.len().div_ceil(threads).max(1)) {
+                scope.spawn(move || {
+                    let mut parser = Parser::new();
+                    for at in part {
+                        let subject = Shown::Item(*at);
+                        match role {
+                            Role::Describer => self.describe(&subject, &mut parser, model, sample),
+                            _ => self.write(role, &subject, &mut parser, model, "", sample),
+                        };
+                    }
+                });
+            }
+        });
+    }
+
     fn compute(
         &self,
         request: &ChatRequest<'_>,
@@ -163,7 +196,7 @@ impl Simulator {
             usage.prompt_tokens += token_estimate(&message.text()) + TOKENS_PER_MESSAGE;
         }
         let choices = (0..n).map(|n| {
-            let sample = sample(request, n);
+            let sample = sample(request.temperature, request.seed, n);
             let whole = match role {
                 Role::Describer => self.describe(&subject, parser, &request.model, sample),
                 Role::Strong | Role::Weak => {
@@ -310,12 +343,12 @@ impl Simulator {
 }
 
 /// What tells answers to the same messages apart. At temperature 0 only the position among `n` answers does.
-fn sample(request: &ChatRequest<'_>, n: u32) -> u64 {
-    let temperature = request.temperature.unwrap_or(1.0);
+fn sample(temperature: Option<f64>, seed: Option<i64>, n: u32) -> u64 {
+    let temperature = temperature.unwrap_or(1.0);
     let seed = if temperature == 0.0 {
         0
     } else {
-        request.seed.unwrap_or(0)
+        seed.unwrap_or(0)
     };
     hash(&[
         &seed.to_le_bytes(),

@@ -218,3 +218,23 @@ fn requests_that_make_no_sense_are_refused() {
         AnswerError::Count { n: 0 }
     );
 }
+
+#[test]
+fn prepared_answers_are_those_that_come_without_preparation() {
+    let (plain, prepared) = (
+        simulator(Settings::default()),
+        simulator(Settings::default()),
+    );
+    let units = [Unit::Function, Unit::Method];
+    for model in ["simulated-describer", "simulated-strong", "simulated-weak"] {
+        prepared.prepare(model, &units, None, Some(3));
+    }
+    let description = describe(&plain, 3);
+    assert_eq!(describe(&prepared, 3), description);
+    for model in ["simulated-strong", "simulated-weak"] {
+        assert_eq!(
+            say(&prepared, model, &description, 3),
+            say(&plain, model, &description, 3)
+        );
+    }
+}

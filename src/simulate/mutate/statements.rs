@@ -135,13 +135,17 @@ pub(super) fn guard_added(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Ed
         .filter_map(|block| movable(survey, block).first().copied())
         .collect();
     let first = *dice.pick(&bodies)?;
-    // Parameters are what is bound and used before the first statement can bind more.
-    let head = survey.text.get(..first.node.start_byte())?;
-    let parameters: Vec<&&str> = survey
-        .variables(first.scope)
-        .iter()
-        .filter(|name| head.contains(**name))
+    let head = first
+        .node
+        .parent()?
+        .parent()?
+        .child_by_field_name("parameters")?;
+    let head = survey.text.get(head.byte_range())?;
+    let words: Vec<&str> = head
+        .split(|c: char| !c.is_alphanumeric() && c != '_')
         .collect();
+    let bound = survey.variables(first.scope).iter();
+    let parameters: Vec<&&str> = bound.filter(|name| words.contains(*name)).collect();
     let name = dice.pick(&parameters)?;
     let indent = survey.indent(first);
     let leave = dice.word(&["return None", "return", "raise ValueError", "return False"]);
