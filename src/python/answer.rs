@@ -44,10 +44,7 @@ pub fn code_from_answer(answer: &str) -> ExtractedCode {
     let blocks = blocks(answer);
     let count = blocks.len() as u32;
     // Ties go to the earlier block, which `max_by_key` would not do.
-    let best = blocks
-        .iter()
-        .rev()
-        .max_by_key(|block| (block.bytes > 0, block.python, block.bytes));
+    let best = blocks.iter().rev().max_by_key(|block| (block.bytes > 0, block.python, block.bytes));
     if let Some(block) = best {
         let code = without_margin(&block.lines);
         let form = match (code.is_empty(), count) {
@@ -55,25 +52,11 @@ pub fn code_from_answer(answer: &str) -> ExtractedCode {
             (false, 1) => AnswerForm::Fenced,
             (false, _) => AnswerForm::Several,
         };
-        return ExtractedCode {
-            code,
-            form,
-            blocks: count,
-            unclosed: !block.closed,
-        };
+        return ExtractedCode { code, form, blocks: count, unclosed: !block.closed };
     }
     let code = bare_code(answer);
-    let form = if code.is_empty() {
-        AnswerForm::NoCode
-    } else {
-        AnswerForm::Bare
-    };
-    ExtractedCode {
-        code,
-        form,
-        blocks: 0,
-        unclosed: false,
-    }
+    let form = if code.is_empty() { AnswerForm::NoCode } else { AnswerForm::Bare };
+    ExtractedCode { code, form, blocks: 0, unclosed: false }
 }
 
 /// Fenced blocks after CommonMark, but that a fence may be indented by any amount. A closing fence stands at most
@@ -92,12 +75,7 @@ fn blocks(answer: &str) -> Vec<Block<'_>> {
                 let tag = info.split_whitespace().next().unwrap_or_default();
                 let tag = tag.trim_matches(['{', '}', '.']).to_ascii_lowercase();
                 let python = matches!(tag.as_str(), "python" | "py" | "python3" | "py3");
-                found.push(Block {
-                    python,
-                    closed: false,
-                    lines: Vec::new(),
-                    bytes: 0,
-                });
+                found.push(Block { python, closed: false, lines: Vec::new(), bytes: 0 });
                 open = Some((mark, run, indent));
             }
             (Some((fence, length, depth)), Some(mark))
@@ -127,10 +105,7 @@ fn without_margin(lines: &[&str]) -> String {
         .map(|line| line.len() - line.trim_start_matches([' ', '\t']).len())
         .min()
         .unwrap_or(0);
-    let cut: Vec<&str> = lines
-        .iter()
-        .map(|line| line.get(margin..).unwrap_or_default())
-        .collect();
+    let cut: Vec<&str> = lines.iter().map(|line| line.get(margin..).unwrap_or_default()).collect();
     cut.join("\n").trim_matches('\n').trim_end().to_owned()
 }
 
@@ -190,53 +165,30 @@ mod tests {
     #[test]
     fn one_block_is_taken_without_its_fence() {
         let answer = "Here it is:\n\n```python\ndef f():\n    return 1\n```\nEnjoy.";
-        assert_eq!(
-            code(answer),
-            (
-                "def f():\n    return 1".into(),
-                AnswerForm::Fenced,
-                1,
-                false
-            )
-        );
+        assert_eq!(code(answer), ("def f():\n    return 1".into(), AnswerForm::Fenced, 1, false));
     }
 
     #[test]
     fn of_several_blocks_the_longest_python_one_is_taken() {
         let answer = "```python\nx = 1\n```\n```\na much longer block of plain output\n```\n~~~py\ny = 22\n~~~";
-        assert_eq!(
-            code(answer),
-            ("y = 22".into(), AnswerForm::Several, 3, false)
-        );
+        assert_eq!(code(answer), ("y = 22".into(), AnswerForm::Several, 3, false));
         assert_eq!(code("```\na = 1\n```\n```sh\nls\n```").0, "a = 1");
     }
 
     #[test]
     fn an_unclosed_block_reaches_to_the_end_and_is_flagged() {
         let answer = "Sure:\n```python\ndef f():\n    return 1 +";
-        assert_eq!(
-            code(answer),
-            (
-                "def f():\n    return 1 +".into(),
-                AnswerForm::Fenced,
-                1,
-                true
-            )
-        );
+        assert_eq!(code(answer), ("def f():\n    return 1 +".into(), AnswerForm::Fenced, 1, true));
     }
 
     #[test]
     fn an_indented_fence_loses_its_margin() {
-        assert_eq!(
-            code("1. So:\n   ```py\n   def f():\n       pass\n   ```").0,
-            "def f():\n    pass"
-        );
+        assert_eq!(code("1. So:\n   ```py\n   def f():\n       pass\n   ```").0, "def f():\n    pass");
     }
 
     #[test]
     fn a_fence_inside_a_docstring_does_not_close_the_block() {
-        let answer =
-            "```python\ndef f():\n    \"\"\"Do.\n\n    ```\n    f()\n    ```\n    \"\"\"\n```";
+        let answer = "```python\ndef f():\n    \"\"\"Do.\n\n    ```\n    f()\n    ```\n    \"\"\"\n```";
         let found = code(answer);
         assert!(found.0.ends_with("\"\"\""));
         assert_eq!((found.2, found.3), (1, false));
@@ -245,10 +197,7 @@ mod tests {
     #[test]
     fn code_without_a_fence_is_taken_as_it_is() {
         let answer = "import os\n\ndef f():\n    return os.sep\n";
-        assert_eq!(
-            code(answer),
-            (answer.trim_end().into(), AnswerForm::Bare, 0, false)
-        );
+        assert_eq!(code(answer), (answer.trim_end().into(), AnswerForm::Bare, 0, false));
     }
 
     #[test]
@@ -264,14 +213,9 @@ mod tests {
 
     #[test]
     fn prose_is_no_code() {
-        for answer in [
-            "",
-            "Sorry",
-            "I cannot help with that.",
-            "yes, no",
-            "```python\n```",
-            "from here on, import duties rise.",
-        ] {
+        for answer in
+            ["", "Sorry", "I cannot help with that.", "yes, no", "```python\n```", "from here on, import duties rise."]
+        {
             assert_eq!(code(answer).1, AnswerForm::NoCode, "{answer}");
             assert!(code(answer).0.is_empty());
         }

@@ -7,10 +7,7 @@ use tree_sitter::{Node, TreeCursor};
 use super::kinds::{Kind, kind_of};
 
 /// The literal that is the docstring of `body` (a block or a module), quotes and prefix included.
-pub(super) fn docstring_range<'tree>(
-    body: Node<'tree>,
-    side: &mut TreeCursor<'tree>,
-) -> Option<Range<usize>> {
+pub(super) fn docstring_range<'tree>(body: Node<'tree>, side: &mut TreeCursor<'tree>) -> Option<Range<usize>> {
     side.reset(body);
     if !side.goto_first_child() {
         return None;
@@ -35,17 +32,9 @@ pub(super) fn docstring_text(literal: &str) -> Option<String> {
     if prefix.contains(['b', 'B', 'f', 'F', 't', 'T']) {
         return None;
     }
-    let width = if quoted.starts_with("\"\"\"") || quoted.starts_with("'''") {
-        3
-    } else {
-        1
-    };
+    let width = if quoted.starts_with("\"\"\"") || quoted.starts_with("'''") { 3 } else { 1 };
     let inner = quoted.get(width..quoted.len().checked_sub(width)?)?;
-    if prefix.contains(['r', 'R']) {
-        Some(cleaned(inner))
-    } else {
-        Some(cleaned(&unescaped(inner)))
-    }
+    if prefix.contains(['r', 'R']) { Some(cleaned(inner)) } else { Some(cleaned(&unescaped(inner))) }
 }
 
 /// Resolves the escapes that occur in docstrings; rarer ones (`\x41`, `\N{..}`) stay as written.
@@ -85,19 +74,12 @@ fn cleaned(text: &str) -> String {
         .unwrap_or(0);
     let mut lines: Vec<&str> = Vec::with_capacity(expanded.len());
     for (n, line) in expanded.iter().enumerate() {
-        lines.push(if n == 0 {
-            line.trim_start()
-        } else {
-            line.get(margin..).unwrap_or(line.trim_start())
-        });
+        lines.push(if n == 0 { line.trim_start() } else { line.get(margin..).unwrap_or(line.trim_start()) });
     }
     while lines.last().is_some_and(|line| line.trim().is_empty()) {
         lines.pop();
     }
-    let first = lines
-        .iter()
-        .position(|line| !line.trim().is_empty())
-        .unwrap_or(lines.len());
+    let first = lines.iter().position(|line| !line.trim().is_empty()).unwrap_or(lines.len());
     let mut out = lines[first..].join("\n");
     out.truncate(out.trim_end().len());
     out
@@ -127,10 +109,7 @@ mod tests {
 
     #[test]
     fn the_margin_and_the_blank_ends_go() {
-        assert_eq!(
-            text("\"\"\"\n    One.\n\n      Two.\n    \"\"\""),
-            "One.\n\n  Two."
-        );
+        assert_eq!(text("\"\"\"\n    One.\n\n      Two.\n    \"\"\""), "One.\n\n  Two.");
         assert_eq!(text("'''  One.\n\tTwo.\n'''"), "One.\nTwo.");
         assert_eq!(text("'One.'"), "One.");
         assert_eq!(text("''"), "");

@@ -48,19 +48,11 @@ pub(super) enum FlawKind {
 
 impl Flaw {
     pub(super) fn new(kind: FlawKind, node: Node<'_>) -> Self {
-        Self {
-            kind,
-            byte: node.start_byte(),
-            point: node.start_position(),
-        }
+        Self { kind, byte: node.start_byte(), point: node.start_position() }
     }
 
     pub(super) fn at_start(kind: FlawKind) -> Self {
-        Self {
-            kind,
-            byte: 0,
-            point: Point::new(0, 0),
-        }
+        Self { kind, byte: 0, point: Point::new(0, 0) }
     }
 
     /// Turns the note into a fault of `source`, the text that was parsed.
@@ -75,10 +67,7 @@ impl Flaw {
             },
             FlawKind::Missing(id) => {
                 let language: tree_sitter::Language = tree_sitter_python::LANGUAGE.into();
-                format!(
-                    "`{}` is missing",
-                    language.node_kind_for_id(id).unwrap_or("a token")
-                )
+                format!("`{}` is missing", language.node_kind_for_id(id).unwrap_or("a token"))
             }
             FlawKind::EmptyBlock => "an indented block is missing".to_owned(),
             FlawKind::BareTry => "`try` has neither `except` nor `finally`".to_owned(),
@@ -89,11 +78,7 @@ impl Flaw {
             FlawKind::Nesting => format!("brackets nest deeper than {MAX_NESTING}"),
             FlawKind::Size => format!("more than {MAX_BYTES} bytes"),
         };
-        SyntaxFault {
-            line: self.point.row as u32 + 1,
-            column: column as u32 + 1,
-            message,
-        }
+        SyntaxFault { line: self.point.row as u32 + 1, column: column as u32 + 1, message }
     }
 }
 
@@ -173,23 +158,13 @@ mod tests {
     #[test]
     fn python_2_statements_are_a_fault() {
         let found = fault("x = 1\nprint x\n").map(|fault| fault.to_string());
-        assert_eq!(
-            found.as_deref(),
-            Some("line 2, column 1: `print` statements are Python 2")
-        );
+        assert_eq!(found.as_deref(), Some("line 2, column 1: `print` statements are Python 2"));
         assert!(fault("exec 'x'\n").is_some());
     }
 
     #[test]
     fn broken_code_is_a_fault() {
-        for code in [
-            "def f(:\n    pass\n",
-            "x = (1,\n",
-            "return )\n",
-            "x = = 1\n",
-            "s = 'abc\n",
-            "for in x:\n  pass",
-        ] {
+        for code in ["def f(:\n    pass\n", "x = (1,\n", "return )\n", "x = = 1\n", "s = 'abc\n", "for in x:\n  pass"] {
             assert!(fault(code).is_some(), "{code}");
         }
     }

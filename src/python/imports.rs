@@ -45,18 +45,12 @@ impl Import {
                 (Kind::DottedName, _) => {
                     // `import a.b` binds `a`.
                     let whole = child.byte_range();
-                    let local = child
-                        .child(0)
-                        .map_or(whole.clone(), |first| first.byte_range());
+                    let local = child.child(0).map_or(whole.clone(), |first| first.byte_range());
                     Some((whole, Some(local)))
                 }
                 (Kind::AliasedImport, _) => {
-                    let name = child
-                        .child_by_field_name("name")
-                        .map(|name| name.byte_range());
-                    let alias = child
-                        .child_by_field_name("alias")
-                        .map(|alias| alias.byte_range());
+                    let name = child.child_by_field_name("name").map(|name| name.byte_range());
+                    let alias = child.child_by_field_name("alias").map(|alias| alias.byte_range());
                     name.map(|name| (name, alias))
                 }
                 (Kind::Wildcard, _) => Some((child.byte_range(), None)),
@@ -67,12 +61,7 @@ impl Import {
                     Kind::ImportFrom => from.clone().unwrap_or(name),
                     _ => name,
                 };
-                imports.push(Self {
-                    statement: node.byte_range(),
-                    module,
-                    local,
-                    in_function,
-                });
+                imports.push(Self { statement: node.byte_range(), module, local, in_function });
             }
             if !side.goto_next_sibling() {
                 break;
@@ -94,11 +83,7 @@ impl<'a> Uses<'a> {
         let mut bound: HashMap<&str, Vec<usize>> = HashMap::new();
         // One bit for each (first byte, length): most names of a text fail here and are never hashed.
         let mut likely = [0u64; 256];
-        for (n, import) in imports
-            .iter()
-            .enumerate()
-            .filter(|(_, import)| !import.in_function)
-        {
+        for (n, import) in imports.iter().enumerate().filter(|(_, import)| !import.in_function) {
             if let Some(local) = &import.local {
                 let name = &source[local.clone()];
                 let Some(first) = name.bytes().next() else {
@@ -124,26 +109,15 @@ impl<'a> Uses<'a> {
             });
             places.retain(|(byte, n)| !imports[*n].statement.contains(byte));
         }
-        Self {
-            source,
-            imports,
-            places,
-        }
+        Self { source, imports, places }
     }
 
     /// The modules that `range` imports itself or uses by a name of the document, in the order of their imports.
     pub(super) fn of(&self, range: &Range<usize>) -> Vec<String> {
         let first = self.places.partition_point(|(byte, _)| *byte < range.start);
-        let used = self.places[first..]
-            .iter()
-            .take_while(|(byte, _)| *byte < range.end)
-            .map(|(_, import)| *import);
-        let own_first = self
-            .imports
-            .partition_point(|i| i.statement.start < range.start);
-        let own_last = self
-            .imports
-            .partition_point(|i| i.statement.start < range.end);
+        let used = self.places[first..].iter().take_while(|(byte, _)| *byte < range.end).map(|(_, import)| *import);
+        let own_first = self.imports.partition_point(|i| i.statement.start < range.start);
+        let own_last = self.imports.partition_point(|i| i.statement.start < range.end);
         let mut found: Vec<usize> = used.chain(own_first..own_last).collect();
         found.sort_unstable();
         found.dedup();
@@ -164,10 +138,7 @@ mod tests {
 
     fn imports(source: &str) -> Vec<String> {
         let parsed = Parser::new().parse(source);
-        parsed
-            .snippets(source, &[Unit::Function], &Limits::default())
-            .remove(0)
-            .imports
+        parsed.snippets(source, &[Unit::Function], &Limits::default()).remove(0).imports
     }
 
     #[test]
@@ -198,9 +169,6 @@ mod tests {
 
     #[test]
     fn a_name_in_an_f_string_is_a_use() {
-        assert_eq!(
-            imports("import os\ndef f():\n    return f'{os.sep}'\n"),
-            ["os"]
-        );
+        assert_eq!(imports("import os\ndef f():\n    return f'{os.sep}'\n"), ["os"]);
     }
 }

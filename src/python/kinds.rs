@@ -128,10 +128,7 @@ static TABLE: LazyLock<Vec<Kind>> = LazyLock::new(|| {
                 return Kind::Token;
             }
             let text = language.node_kind_for_id(id).unwrap_or_default();
-            NAMED
-                .iter()
-                .find(|(_, known)| *known == text)
-                .map_or(Kind::Other, |(kind, _)| *kind)
+            NAMED.iter().find(|(_, known)| *known == text).map_or(Kind::Other, |(kind, _)| *kind)
         })
         .collect()
 });

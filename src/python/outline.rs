@@ -163,10 +163,7 @@ fn visit<'tree>(
             let in_class = parent.is_some_and(|index| found.definitions[index].is_class);
             let (name, header) = header(node, side)?;
             let decorated = frames.last().filter(|frame| frame.kind == Kind::Decorated);
-            let (start, point) = decorated
-                .map_or((node.start_byte(), node.start_position()), |frame| {
-                    frame.start
-                });
+            let (start, point) = decorated.map_or((node.start_byte(), node.start_position()), |frame| frame.start);
             let last = node.end_position();
             let rows = point.row..last.row + usize::from(last.column > 0);
             let body = node.child_by_field_name("body");
@@ -213,10 +210,7 @@ fn visit<'tree>(
 }
 
 /// The name of a definition and its head from `def` to the colon; `None` where an error swallowed the name.
-fn header<'tree>(
-    node: Node<'tree>,
-    side: &mut TreeCursor<'tree>,
-) -> Option<(Range<usize>, Range<usize>)> {
+fn header<'tree>(node: Node<'tree>, side: &mut TreeCursor<'tree>) -> Option<(Range<usize>, Range<usize>)> {
     side.reset(node);
     let (mut name, mut end) = (None, node.start_byte());
     if side.goto_first_child() {
@@ -248,8 +242,7 @@ fn check_column(frame: &mut Frame, node: Node<'_>, source: &str, flaws: &mut Vec
     } else if own_line && start.column != frame.column && !node.is_error() {
         let before = &source.as_bytes()[node.start_byte() - start.column..node.start_byte()];
         // A form feed, a byte order mark or a continued line put a statement in another column without a fault.
-        if before.iter().all(|byte| matches!(byte, b' ' | b'\t')) && !continued(source, node, start)
-        {
+        if before.iter().all(|byte| matches!(byte, b' ' | b'\t')) && !continued(source, node, start) {
             flaws.push(Flaw::new(FlawKind::Indent, node));
         }
     }

@@ -27,15 +27,10 @@ impl Parser {
     ///
     /// # Panics
     /// If the grammar's version does not fit the library's, which a test rules out.
-    #[expect(
-        clippy::expect_used,
-        reason = "both versions are fixed when the program is built"
-    )]
+    #[expect(clippy::expect_used, reason = "both versions are fixed when the program is built")]
     pub fn new() -> Self {
         let mut inner = tree_sitter::Parser::new();
-        inner
-            .set_language(&tree_sitter_python::LANGUAGE.into())
-            .expect("the Python grammar fits tree-sitter");
+        inner.set_language(&tree_sitter_python::LANGUAGE.into()).expect("the Python grammar fits tree-sitter");
         Self { inner }
     }
 
@@ -48,10 +43,7 @@ impl Parser {
             return Parsed::refused(FlawKind::Nesting);
         }
         match self.inner.parse(source, None) {
-            Some(tree) => Parsed {
-                outline: outline(&tree, source),
-                tree: Some(tree),
-            },
+            Some(tree) => Parsed { outline: outline(&tree, source), tree: Some(tree) },
             None => Parsed::refused(FlawKind::Unexpected),
         }
     }
@@ -65,14 +57,8 @@ pub struct Parsed {
 
 impl Parsed {
     fn refused(kind: FlawKind) -> Self {
-        let outline = Outline {
-            flaws: vec![Flaw::at_start(kind)],
-            ..Outline::default()
-        };
-        Self {
-            tree: None,
-            outline,
-        }
+        let outline = Outline { flaws: vec![Flaw::at_start(kind)], ..Outline::default() };
+        Self { tree: None, outline }
     }
 
     /// The tree; `None` where the text was too large or too deep to parse.

@@ -44,10 +44,7 @@ pub fn lexemes(source: &str, mut report: impl FnMut(Lexeme, usize, usize)) -> us
                 if quote && is_prefix(&bytes[at..end]) {
                     let close = string_end(bytes, end);
                     report(Lexeme::Text, end, close);
-                    if bytes[at..end]
-                        .iter()
-                        .any(|b| matches!(b | 0x20, b'f' | b't'))
-                    {
+                    if bytes[at..end].iter().any(|b| matches!(b | 0x20, b'f' | b't')) {
                         interpolated_names(bytes, end, close, &mut report);
                     }
                     at = close;
@@ -63,12 +60,7 @@ pub fn lexemes(source: &str, mut report: impl FnMut(Lexeme, usize, usize)) -> us
 }
 
 /// Names between the braces of an f-string; format specifications count too, which errs towards reporting.
-fn interpolated_names(
-    bytes: &[u8],
-    start: usize,
-    end: usize,
-    report: &mut impl FnMut(Lexeme, usize, usize),
-) {
+fn interpolated_names(bytes: &[u8], start: usize, end: usize, report: &mut impl FnMut(Lexeme, usize, usize)) {
     let (mut at, mut depth) = (start, 0usize);
     while at < end {
         match bytes[at] {
@@ -98,24 +90,15 @@ fn is_name(byte: u8) -> bool {
 }
 
 fn name_end(bytes: &[u8], start: usize) -> usize {
-    bytes[start..]
-        .iter()
-        .position(|b| !is_name(*b))
-        .map_or(bytes.len(), |n| start + n)
+    bytes[start..].iter().position(|b| !is_name(*b)).map_or(bytes.len(), |n| start + n)
 }
 
 fn line_end(bytes: &[u8], start: usize) -> usize {
-    bytes[start..]
-        .iter()
-        .position(|b| *b == b'\n')
-        .map_or(bytes.len(), |n| start + n)
+    bytes[start..].iter().position(|b| *b == b'\n').map_or(bytes.len(), |n| start + n)
 }
 
 fn is_prefix(name: &[u8]) -> bool {
-    name.len() <= 2
-        && name
-            .iter()
-            .all(|b| matches!(b | 0x20, b'r' | b'b' | b'u' | b'f' | b't'))
+    name.len() <= 2 && name.iter().all(|b| matches!(b | 0x20, b'r' | b'b' | b'u' | b'f' | b't'))
 }
 
 /// The byte after the string that opens at `start`. Raw strings step over backslashes as well: there too a
@@ -152,19 +135,13 @@ mod tests {
 
     #[test]
     fn names_in_strings_and_comments_are_passed_over() {
-        assert_eq!(
-            names("a = 'b c' # d\n\"\"\"e\nf\"\"\"; g(0x1f, 1e5)"),
-            ["a", "g"]
-        );
+        assert_eq!(names("a = 'b c' # d\n\"\"\"e\nf\"\"\"; g(0x1f, 1e5)"), ["a", "g"]);
         assert_eq!(names(r"rb'\' x' y"), ["y"]);
     }
 
     #[test]
     fn names_in_the_braces_of_an_f_string_are_found() {
-        assert_eq!(
-            names("f'{{no}} word {os.sep!r} {x:>{width}}'"),
-            ["os", "sep", "r", "x", "width"]
-        );
+        assert_eq!(names("f'{{no}} word {os.sep!r} {x:>{width}}'"), ["os", "sep", "r", "x", "width"]);
     }
 
     #[test]

@@ -14,9 +14,7 @@ use super::scan::{Lexeme, lexemes};
 use super::tokens::token_estimate;
 
 /// What kind of part a snippet is.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// A function that is not in a class.
@@ -57,12 +55,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            min_lines: 1,
-            max_lines: 20_000,
-            max_bytes: 1 << 20,
-            nested: false,
-        }
+        Self { min_lines: 1, max_lines: 20_000, max_bytes: 1 << 20, nested: false }
     }
 }
 
@@ -141,14 +134,8 @@ impl Parsed {
 
     /// How many parts of `units` lie outside `limits`.
     pub fn outside(&self, source: &str, units: &[Unit], limits: &Limits) -> u32 {
-        let all = Limits {
-            min_lines: 0,
-            max_lines: u32::MAX,
-            max_bytes: u32::MAX,
-            nested: limits.nested,
-        };
-        let module =
-            module(source, units).is_some_and(|(rows, bytes)| !limits.admit(&rows, &bytes));
+        let all = Limits { min_lines: 0, max_lines: u32::MAX, max_bytes: u32::MAX, nested: limits.nested };
+        let module = module(source, units).is_some_and(|(rows, bytes)| !limits.admit(&rows, &bytes));
         let parts = self.chosen(units, &all).len() - self.chosen(units, limits).len();
         parts as u32 + u32::from(module)
     }
@@ -160,9 +147,7 @@ impl Parsed {
                 && limits.admit(&definition.rows, &definition.bytes)
         };
         let all = self.outline.definitions.iter().enumerate();
-        all.filter(|(_, definition)| wanted(definition))
-            .map(|(n, _)| n)
-            .collect()
+        all.filter(|(_, definition)| wanted(definition)).map(|(n, _)| n).collect()
     }
 
     fn cut(&self, source: &str, index: usize, uses: &Uses<'_>) -> Snippet {
@@ -171,9 +156,7 @@ impl Parsed {
         let flaws = &self.outline.flaws;
         let flaw = flaws.get(flaws.partition_point(|flaw| flaw.byte < bytes.start));
         // A flaw at the very end is a body that is not there.
-        let fault = flaw
-            .filter(|flaw| flaw.byte <= bytes.end)
-            .map(|flaw| flaw.explain(source));
+        let fault = flaw.filter(|flaw| flaw.byte <= bytes.end).map(|flaw| flaw.explain(source));
         let text = without_margin(source, bytes.clone());
         Snippet {
             unit: unit_of(definition),
@@ -241,11 +224,7 @@ pub fn without_margin(source: &str, bytes: Range<usize>) -> String {
             continue;
         }
         text.push('\n');
-        let shared = line
-            .bytes()
-            .zip(margin.bytes())
-            .take_while(|(a, b)| a == b)
-            .count();
+        let shared = line.bytes().zip(margin.bytes()).take_while(|(a, b)| a == b).count();
         text.push_str(&line[shared..]);
     }
     text
@@ -340,14 +319,9 @@ class Circle(Shape):
 
     #[test]
     fn each_unit_is_found_with_its_qualified_name_in_source_order() {
-        let limits = Limits {
-            nested: true,
-            ..Limits::default()
-        };
-        let found: Vec<(Unit, String)> = cut(SOURCE, &ALL, &limits)
-            .into_iter()
-            .map(|s| (s.unit, s.qualified_name))
-            .collect();
+        let limits = Limits { nested: true, ..Limits::default() };
+        let found: Vec<(Unit, String)> =
+            cut(SOURCE, &ALL, &limits).into_iter().map(|s| (s.unit, s.qualified_name)).collect();
         let expected = [
             (Unit::Module, "<module>"),
             (Unit::Function, "area"),
@@ -370,10 +344,7 @@ class Circle(Shape):
         assert!(area.text.starts_with("@cache\ndef area(\n"));
         assert!(area.text.ends_with("radius ** 2"));
         assert_eq!((area.start_line, area.end_line), (4, 12));
-        assert_eq!(
-            area.signature,
-            "def area(radius, *, label=\"a  (b\") -> float"
-        );
+        assert_eq!(area.signature, "def area(radius, *, label=\"a  (b\") -> float");
         assert_eq!(area.docstring.as_deref(), Some("Area of a circle."));
         assert_eq!(area.imports, ["math"]);
         assert_eq!(&SOURCE[area.start_byte..area.end_byte], area.text);
@@ -382,31 +353,20 @@ class Circle(Shape):
     #[test]
     fn a_method_loses_its_margin_and_stays_sound() {
         let method = cut(SOURCE, &[Unit::Method], &Limits::default()).remove(0);
-        assert!(
-            method
-                .text
-                .starts_with("@property\ndef area(self):\n    text = \"\"\"\nleft\n    \"\"\"\n")
-        );
-        assert_eq!(
-            crate::python::syntax_fault(&mut Parser::new(), &method.text),
-            None
-        );
+        assert!(method.text.starts_with("@property\ndef area(self):\n    text = \"\"\"\nleft\n    \"\"\"\n"));
+        assert_eq!(crate::python::syntax_fault(&mut Parser::new(), &method.text), None);
     }
 
     #[test]
     fn a_module_is_the_whole_text_with_its_docstring() {
         let module = cut(SOURCE, &[Unit::Module], &Limits::default()).remove(0);
-        assert_eq!(
-            (module.text.as_str(), module.docstring.as_deref()),
-            (SOURCE, Some("Shapes."))
-        );
+        assert_eq!((module.text.as_str(), module.docstring.as_deref()), (SOURCE, Some("Shapes.")));
         assert_eq!((module.start_line, module.end_line), (1, 26));
     }
 
     #[test]
     fn a_fault_belongs_to_the_snippet_around_it() {
-        let source =
-            "def good(x):\n    return x\n\ndef bad(x):\n    return x +\n\ndef fine():\n    pass\n";
+        let source = "def good(x):\n    return x\n\ndef bad(x):\n    return x +\n\ndef fine():\n    pass\n";
         let found = cut(source, &[Unit::Function], &Limits::default());
         let bad = found.iter().find(|s| s.name == "bad").unwrap();
         assert_eq!(bad.fault.as_ref().map(|fault| fault.line), Some(5));
@@ -416,17 +376,9 @@ class Circle(Shape):
 
     #[test]
     fn limits_leave_parts_out_and_count_them() {
-        let limits = Limits {
-            min_lines: 3,
-            max_lines: 8,
-            ..Limits::default()
-        };
+        let limits = Limits { min_lines: 3, max_lines: 8, ..Limits::default() };
         let parsed = Parser::new().parse(SOURCE);
-        let names: Vec<_> = parsed
-            .snippets(SOURCE, &ALL, &limits)
-            .into_iter()
-            .map(|s| s.qualified_name)
-            .collect();
+        let names: Vec<_> = parsed.snippets(SOURCE, &ALL, &limits).into_iter().map(|s| s.qualified_name).collect();
         assert_eq!(names, ["Circle.area"]);
         assert_eq!(parsed.outside(SOURCE, &ALL, &limits), 4);
     }

@@ -35,9 +35,6 @@ mod tests {
 
     #[test]
     fn deeper_indentation_adds_nothing() {
-        assert_eq!(
-            token_estimate("    return x"),
-            token_estimate("            return x")
-        );
+        assert_eq!(token_estimate("    return x"), token_estimate("            return x"));
     }
 }

@@ -15,11 +15,7 @@ pub(super) struct Cache<K, V> {
 
 impl<K: Hash + Eq + Copy, V: Clone> Cache<K, V> {
     pub(super) fn new(capacity: usize) -> Self {
-        Self {
-            half: (capacity / 2).max(1),
-            young: HashMap::new(),
-            old: HashMap::new(),
-        }
+        Self { half: (capacity / 2).max(1), young: HashMap::new(), old: HashMap::new() }
     }
 
     /// Makes room for `more` entries that stay until as many others have been used.

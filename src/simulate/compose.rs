@@ -31,10 +31,7 @@ pub(super) fn code(parser: &mut Parser, text: &str, quality: Quality, dice: &mut
     let text = format!("{}\n", text.trim_end());
     let parsed = parser.parse(&text);
     let Some(tree) = parsed.tree() else {
-        return Composed {
-            code: text,
-            bugs: 0,
-        };
+        return Composed { code: text, bugs: 0 };
     };
     let survey = Survey::new(tree, &text);
     let mut edits = Edits::default();
@@ -72,25 +69,12 @@ pub(super) fn answer(parser: &mut Parser, text: &str, quality: Quality, dice: &m
 
 /// Something plausible for a description that matches nothing in the corpus: a stub with the name that it mentions.
 pub(super) fn stub(message: &str, unit: Unit, dice: &mut Dice) -> String {
-    let mention = super::mention::spans(message)
-        .into_iter()
-        .map(|(span, _)| span)
-        .find(|span| is_head(span));
+    let mention = super::mention::spans(message).into_iter().map(|(span, _)| span).find(|span| is_head(span));
     let head = mention.map_or_else(|| "solve(value)".to_owned(), |span| span.replace('.', "_"));
-    let head = if head.contains('(') {
-        head
-    } else {
-        format!("{head}()")
-    };
-    let remark = dice.word(&[
-        "Follow the description.",
-        "Do what was asked.",
-        "As described.",
-    ]);
+    let head = if head.contains('(') { head } else { format!("{head}()") };
+    let remark = dice.word(&["Follow the description.", "Do what was asked.", "As described."]);
     let code = if unit == Unit::Class {
-        format!(
-            "class {head}:\n    \"\"\"{remark}\"\"\"\n\n    def __init__(self):\n        self.value = None"
-        )
+        format!("class {head}:\n    \"\"\"{remark}\"\"\"\n\n    def __init__(self):\n        self.value = None")
     } else {
         let result = dice.word(&["None", "[]", "{}", "True", "0"]);
         format!("def {head}:\n    \"\"\"{remark}\"\"\"\n    result = {result}\n    return result")
@@ -106,9 +90,7 @@ fn is_head(span: &str) -> bool {
         && !name.starts_with(|c: char| c.is_numeric() || c == '.')
         && !name.ends_with('.')
         && rest.ends_with(')')
-        && rest
-            .chars()
-            .all(|c| word(c) || matches!(c, ',' | ' ' | '*' | '/' | ')'))
+        && rest.chars().all(|c| word(c) || matches!(c, ',' | ' ' | '*' | '/' | ')'))
 }
 
 #[cfg(test)]
@@ -117,14 +99,8 @@ mod tests {
     use super::*;
     use crate::python::{Limits, code_from_answer, syntax_fault};
 
-    const STRONG: Quality = Quality {
-        bug_share: 0.03,
-        broken_share: 0.05,
-    };
-    const WEAK: Quality = Quality {
-        bug_share: 0.9,
-        broken_share: 0.05,
-    };
+    const STRONG: Quality = Quality { bug_share: 0.03, broken_share: 0.05 };
+    const WEAK: Quality = Quality { bug_share: 0.9, broken_share: 0.05 };
 
     struct Pair {
         chosen: String,
@@ -137,18 +113,11 @@ mod tests {
         let mut found = Vec::new();
         for source in sources {
             let parsed = parser.parse(source);
-            let limits = Limits {
-                min_lines: 3,
-                max_lines: 120,
-                ..Limits::default()
-            };
+            let limits = Limits { min_lines: 3, max_lines: 120, ..Limits::default() };
             for snippet in parsed.snippets(source, &[Unit::Function, Unit::Method], &limits) {
                 for sample in 0..samples {
-                    let dice = |role: &[u8]| {
-                        Dice::of(&[role, snippet.text.as_bytes(), &sample.to_le_bytes()])
-                    };
-                    let chosen =
-                        code(&mut parser, &snippet.text, STRONG, &mut dice(b"strong")).code;
+                    let dice = |role: &[u8]| Dice::of(&[role, snippet.text.as_bytes(), &sample.to_le_bytes()]);
+                    let chosen = code(&mut parser, &snippet.text, STRONG, &mut dice(b"strong")).code;
                     let rejected = code(&mut parser, &snippet.text, WEAK, &mut dice(b"weak")).code;
                     if chosen != rejected {
                         found.push(Pair { chosen, rejected });
@@ -182,8 +151,7 @@ mod tests {
         let (mut below, mut best) = (0.0, 0.0f64);
         for (k, (_, longer)) in ratios.iter().enumerate() {
             let (under, over) = (k as f64, n - k as f64);
-            let score =
-                f64::max(below, under - below) + f64::max(all - below, over - (all - below));
+            let score = f64::max(below, under - below) + f64::max(all - below, over - (all - below));
             best = best.max(score / n);
             below += longer;
         }
@@ -192,24 +160,15 @@ mod tests {
 
     fn fixtures() -> Vec<String> {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/python");
-        let mut paths: Vec<_> = std::fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .collect();
+        let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         paths.sort();
-        paths
-            .iter()
-            .map(|path| std::fs::read_to_string(path).unwrap())
-            .collect()
+        paths.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()
     }
 
     fn assert_no_length_rule(pairs: &[Pair]) {
         let bytes = best_length_rule(pairs, str::len);
         let lines = best_length_rule(pairs, |code| code.lines().count());
-        assert!(
-            bytes <= 0.60 && lines <= 0.60,
-            "bytes {bytes:.3}, lines {lines:.3}"
-        );
+        assert!(bytes <= 0.60 && lines <= 0.60, "bytes {bytes:.3}, lines {lines:.3}");
     }
 
     #[test]
@@ -223,20 +182,11 @@ mod tests {
     #[ignore = "reads the Python files named by CODEPMP_TEST_PYTHON, a file with one path a line"]
     fn length_alone_does_not_tell_on_a_large_corpus() {
         let list = std::fs::read_to_string(std::env::var("CODEPMP_TEST_PYTHON").unwrap()).unwrap();
-        let sources: Vec<String> = list
-            .lines()
-            .filter_map(|path| std::fs::read_to_string(path).ok())
-            .collect();
+        let sources: Vec<String> = list.lines().filter_map(|path| std::fs::read_to_string(path).ok()).collect();
         let pairs = pairs(&sources, 1);
         let mut parser = Parser::new();
-        let sound = pairs
-            .iter()
-            .filter(|pair| syntax_fault(&mut parser, &pair.rejected).is_none())
-            .count();
-        let longer = pairs
-            .iter()
-            .filter(|pair| pair.chosen.len() > pair.rejected.len())
-            .count();
+        let sound = pairs.iter().filter(|pair| syntax_fault(&mut parser, &pair.rejected).is_none()).count();
+        let longer = pairs.iter().filter(|pair| pair.chosen.len() > pair.rejected.len()).count();
         let n = pairs.len() as f64;
         eprintln!(
             "{} pairs; best rule by bytes {:.3}, by lines {:.3}; chosen longer {:.3}; rejected parses {:.3}",
@@ -254,14 +204,8 @@ mod tests {
         let pairs = pairs(&fixtures(), 10);
         let mut parser = Parser::new();
         let sound = |code: &str, parser: &mut Parser| syntax_fault(parser, code).is_none();
-        let weak = pairs
-            .iter()
-            .filter(|pair| sound(&pair.rejected, &mut parser))
-            .count() as f64;
-        let strong = pairs
-            .iter()
-            .filter(|pair| sound(&pair.chosen, &mut parser))
-            .count() as f64;
+        let weak = pairs.iter().filter(|pair| sound(&pair.rejected, &mut parser)).count() as f64;
+        let strong = pairs.iter().filter(|pair| sound(&pair.chosen, &mut parser)).count() as f64;
         let n = pairs.len() as f64;
         assert!(weak / n > 0.9 && weak < n, "{}", weak / n);
         assert!(strong / n > 0.99, "{}", strong / n);
@@ -271,22 +215,10 @@ mod tests {
     fn the_shares_of_answers_with_bugs_are_held() {
         let mut parser = Parser::new();
         let source = fixtures().remove(0);
-        let text = parser
-            .parse(&source)
-            .snippets(&source, &[Unit::Function], &Limits::default())
-            .remove(0)
-            .text;
+        let text = parser.parse(&source).snippets(&source, &[Unit::Function], &Limits::default()).remove(0).text;
         let mut share = |quality: Quality| {
-            let buggy = (0..400u32).filter(|n| {
-                code(
-                    &mut parser,
-                    &text,
-                    quality,
-                    &mut Dice::of(&[&n.to_le_bytes()]),
-                )
-                .bugs
-                    > 0
-            });
+            let buggy =
+                (0..400u32).filter(|n| code(&mut parser, &text, quality, &mut Dice::of(&[&n.to_le_bytes()])).bugs > 0);
             buggy.count() as f64 / 400.0
         };
         assert!((0.85..0.95).contains(&share(WEAK)));
@@ -295,16 +227,10 @@ mod tests {
 
     #[test]
     fn a_stub_takes_its_name_from_the_description() {
-        let answer = stub(
-            "Write `Reader.fetch(url, *more)` please, not `x y`.",
-            Unit::Function,
-            &mut Dice::of(&[]),
-        );
+        let answer = stub("Write `Reader.fetch(url, *more)` please, not `x y`.", Unit::Function, &mut Dice::of(&[]));
         let code = code_from_answer(&answer).code;
         assert!(code.starts_with("def Reader_fetch(url, *more):"), "{code}");
         assert_eq!(syntax_fault(&mut Parser::new(), &code), None);
-        assert!(
-            stub("no name here", Unit::Class, &mut Dice::of(&[])).contains("class solve(value)")
-        );
+        assert!(stub("no name here", Unit::Class, &mut Dice::of(&[])).contains("class solve(value)"));
     }
 }

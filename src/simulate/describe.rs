@@ -12,20 +12,9 @@ use super::wording::{purpose, purpose_of_name};
 pub(super) const WORDINGS: u8 = 6;
 
 /// Describes a snippet that descriptions call `mention`, in one of [`WORDINGS`] ways.
-pub(super) fn description(
-    facts: &Facts,
-    unit: Unit,
-    mention: &str,
-    seed: u64,
-    wording: u8,
-) -> String {
+pub(super) fn description(facts: &Facts, unit: Unit, mention: &str, seed: u64, wording: u8) -> String {
     let wording = wording % WORDINGS;
-    let mut dice = Dice::of(&[
-        b"describe",
-        &seed.to_le_bytes(),
-        &[wording],
-        mention.as_bytes(),
-    ]);
+    let mut dice = Dice::of(&[b"describe", &seed.to_le_bytes(), &[wording], mention.as_bytes()]);
     let kind = match unit {
         Unit::Function => "function",
         Unit::Method => "method",
@@ -83,11 +72,7 @@ fn details(facts: &Facts, unit: Unit, dice: &mut Dice) -> Vec<String> {
     if matches!(unit, Unit::Function | Unit::Method) {
         let defaults: Vec<String> = parameters(&facts.signature)
             .iter()
-            .filter_map(|p| {
-                p.default
-                    .filter(|d| d.len() < 24)
-                    .map(|d| format!("`{}` defaults to {d}", p.name))
-            })
+            .filter_map(|p| p.default.filter(|d| d.len() < 24).map(|d| format!("`{}` defaults to {d}", p.name)))
             .take(3)
             .collect();
         if !defaults.is_empty() && dice.chance(0.6) {
@@ -114,10 +99,7 @@ fn details(facts: &Facts, unit: Unit, dice: &mut Dice) -> Vec<String> {
         });
     }
     if facts.yields {
-        found.push(
-            dice.word(&["Yield the results one by one.", "Make it a generator."])
-                .to_owned(),
-        );
+        found.push(dice.word(&["Yield the results one by one.", "Make it a generator."]).to_owned());
     } else if let Some(what) = facts.returns.filter(|_| dice.chance(0.7)) {
         found.push(match dice.below(2) {
             0 => format!("Return {what}."),
@@ -154,43 +136,24 @@ mod tests {
     fn every_wording_names_the_code_and_says_what_it_does() {
         for wording in 0..WORDINGS {
             let text = of(&facts(), Unit::Function, wording);
-            assert!(
-                text.contains("`load(path, mode)`") && text.contains("loads a file"),
-                "{text}"
-            );
+            assert!(text.contains("`load(path, mode)`") && text.contains("loads a file"), "{text}");
             assert!(text.contains("Raise `ValueError` if `not path`."), "{text}");
             assert_eq!(text, of(&facts(), Unit::Function, wording));
         }
-        assert_ne!(
-            of(&facts(), Unit::Function, 0),
-            of(&facts(), Unit::Function, 1)
-        );
+        assert_ne!(of(&facts(), Unit::Function, 0), of(&facts(), Unit::Function, 1));
     }
 
     #[test]
     fn a_sentence_without_a_verb_follows_what_the_name_says() {
-        let facts = Facts {
-            sentences: vec!["The default loader.".to_owned()],
-            ..facts()
-        };
+        let facts = Facts { sentences: vec!["The default loader.".to_owned()], ..facts() };
         let text = of(&facts, Unit::Function, 0);
-        assert!(
-            text.contains("that loads what it is given.") && text.contains("The default loader."),
-            "{text}"
-        );
+        assert!(text.contains("that loads what it is given.") && text.contains("The default loader."), "{text}");
     }
 
     #[test]
     fn a_class_without_a_docstring_is_described_by_its_parts() {
         let parts = ["a", "b", "c"].map(str::to_owned).to_vec();
-        let text = of(
-            &Facts {
-                parts,
-                ..Facts::default()
-            },
-            Unit::Class,
-            0,
-        );
+        let text = of(&Facts { parts, ..Facts::default() }, Unit::Class, 0);
         assert!(text.contains("that provides `a`, `b` and `c`."), "{text}");
     }
 }

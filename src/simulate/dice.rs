@@ -39,9 +39,7 @@ impl Dice {
 
     /// One of a list that is never empty.
     pub(super) fn word(&mut self, from: &'static [&'static str]) -> &'static str {
-        from.get(self.below(from.len()))
-            .copied()
-            .unwrap_or_default()
+        from.get(self.below(from.len())).copied().unwrap_or_default()
     }
 }
 

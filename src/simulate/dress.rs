@@ -31,11 +31,7 @@ pub(super) fn dress(survey: &Survey<'_>, dice: &mut Dice, edits: &mut Edits) {
 fn docstrings(survey: &Survey<'_>, dice: &mut Dice, edits: &mut Edits) {
     let mut any = false;
     for block in &survey.blocks {
-        let Some(first) = block
-            .statements
-            .first()
-            .and_then(|n| survey.statements.get(*n))
-        else {
+        let Some(first) = block.statements.first().and_then(|n| survey.statements.get(*n)) else {
             continue;
         };
         if !first.docstring || !first.whole {
@@ -54,10 +50,7 @@ fn docstrings(survey: &Survey<'_>, dice: &mut Dice, edits: &mut Edits) {
         edits.take(survey.text, edit.into_iter().collect());
     }
     if !any && dice.chance(0.3) {
-        edits.take(
-            survey.text,
-            added_docstring(survey, dice).into_iter().collect(),
-        );
+        edits.take(survey.text, added_docstring(survey, dice).into_iter().collect());
     }
 }
 
@@ -66,74 +59,44 @@ fn condensed(text: &str, statement: &Statement<'_>) -> Option<Edit> {
     let literal = text.get(statement.node.byte_range())?;
     let inner = literal.strip_prefix("\"\"\"")?.strip_suffix("\"\"\"")?;
     let sentence = first_sentence(inner);
-    (!sentence.is_empty() && !sentence.contains('\\')).then(|| {
-        Edit::replace(
-            statement.node.byte_range(),
-            format!("\"\"\"{sentence}\"\"\""),
-        )
-    })
+    (!sentence.is_empty() && !sentence.contains('\\'))
+        .then(|| Edit::replace(statement.node.byte_range(), format!("\"\"\"{sentence}\"\"\"")))
 }
 
 /// A docstring made of the name's words, for a function that has none.
 fn added_docstring(survey: &Survey<'_>, dice: &mut Dice) -> Option<Edit> {
-    let block = survey
-        .blocks
-        .iter()
-        .find(|block| block.owner == Kind::Function)?;
+    let block = survey.blocks.iter().find(|block| block.owner == Kind::Function)?;
     let first = survey.statements.get(*block.statements.first()?)?;
     if !first.whole {
         return None;
     }
     let owner = first.node.parent()?.parent()?;
-    let name = survey
-        .text
-        .get(owner.child_by_field_name("name")?.byte_range())?;
+    let name = survey.text.get(owner.child_by_field_name("name")?.byte_range())?;
     let words = words_of(name).join(" ");
     let indent = survey.indent(first);
     let text = match dice.below(4) {
         0 => format!("{indent}\"\"\"{}.\"\"\"\n", capital(&words)),
         1 => format!("{indent}\"\"\"Implement `{name}`.\"\"\"\n"),
-        2 => format!(
-            "{indent}\"\"\"{}: see the description.\"\"\"\n",
-            capital(&words)
-        ),
-        _ => format!(
-            "{indent}\"\"\"\n{indent}{}.\n{indent}\"\"\"\n",
-            capital(&words)
-        ),
+        2 => format!("{indent}\"\"\"{}: see the description.\"\"\"\n", capital(&words)),
+        _ => format!("{indent}\"\"\"\n{indent}{}.\n{indent}\"\"\"\n", capital(&words)),
     };
     Some(Edit::insert(first.lines.start, text))
 }
 
 fn capital(words: &str) -> String {
     let mut chars = words.chars();
-    chars.next().map_or_else(String::new, |first| {
-        first.to_uppercase().chain(chars).collect()
-    })
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 fn added_comments(survey: &Survey<'_>, dice: &mut Dice, edits: &mut Edits) {
-    let places: Vec<&Statement<'_>> = survey
-        .statements
-        .iter()
-        .filter(|s| s.whole && !s.docstring && s.scope != 0)
-        .collect();
-    let count = if dice.chance(0.35) {
-        1 + dice.below(3)
-    } else {
-        0
-    };
+    let places: Vec<&Statement<'_>> =
+        survey.statements.iter().filter(|s| s.whole && !s.docstring && s.scope != 0).collect();
+    let count = if dice.chance(0.35) { 1 + dice.below(3) } else { 0 };
     for _ in 0..count {
         if let Some(place) = dice.pick(&places) {
             let indent = survey.indent(place);
             let text = comment_for(place, dice);
-            edits.take(
-                survey.text,
-                vec![Edit::insert(
-                    place.lines.start,
-                    format!("{indent}# {text}\n"),
-                )],
-            );
+            edits.take(survey.text, vec![Edit::insert(place.lines.start, format!("{indent}# {text}\n"))]);
         }
     }
 }
@@ -142,17 +105,11 @@ fn comment_for(statement: &Statement<'_>, dice: &mut Dice) -> &'static str {
     let inner = statement.node.child(0).map_or(Kind::Other, kind_of);
     match (statement.kind, inner) {
         (Kind::If, _) => dice.word(&["check the condition", "only in this case", "special case"]),
-        (Kind::For | Kind::While, _) => dice.word(&[
-            "go through the values",
-            "one after the other",
-            "loop until done",
-        ]),
+        (Kind::For | Kind::While, _) => dice.word(&["go through the values", "one after the other", "loop until done"]),
         (Kind::Return, _) => dice.word(&["the result", "hand the result back", "done"]),
         (Kind::Raise, _) => dice.word(&["tell the caller what is wrong", "this is an error"]),
         (Kind::Try, _) => dice.word(&["this may fail", "be ready for errors here"]),
-        (_, Kind::Assignment) => {
-            dice.word(&["remember this for later", "set up", "compute the value"])
-        }
+        (_, Kind::Assignment) => dice.word(&["remember this for later", "set up", "compute the value"]),
         _ => dice.word(&["do the work", "next", "apply the change"]),
     }
 }
@@ -196,10 +153,7 @@ pub(super) fn fenced(code: &str, dice: &mut Dice) -> String {
         ""
     };
     let trail = if dice.chance(0.1) {
-        dice.word(&[
-            "\n\nLet me know if anything is unclear.",
-            "\n\nThis follows the description.",
-        ])
+        dice.word(&["\n\nLet me know if anything is unclear.", "\n\nThis follows the description."])
     } else {
         ""
     };
@@ -238,9 +192,7 @@ def area(radius):
     #[test]
     fn every_dress_still_parses() {
         let mut parser = Parser::new();
-        for code in dressed(CODE).into_iter().chain(dressed(
-            "def f_x(a):\n    if a:\n        a += 1\n    return a",
-        )) {
+        for code in dressed(CODE).into_iter().chain(dressed("def f_x(a):\n    if a:\n        a += 1\n    return a")) {
             assert_eq!(syntax_fault(&mut parser, &code), None, "{code}");
         }
     }
@@ -252,9 +204,7 @@ def area(radius):
         assert!(has(&|code| code == CODE));
         assert!(has(&|code| code.contains("\"\"\"Return the area.\"\"\"\n")));
         assert!(has(&|code| !code.contains("Return the area")));
-        assert!(has(
-            &|code| !code.contains('#') && code.contains("square = radius ** 2\n")
-        ));
+        assert!(has(&|code| !code.contains('#') && code.contains("square = radius ** 2\n")));
     }
 
     #[test]

@@ -10,27 +10,15 @@ pub(super) struct Edit {
 
 impl Edit {
     pub(super) fn replace(range: std::ops::Range<usize>, text: impl Into<String>) -> Self {
-        Self {
-            start: range.start,
-            end: range.end,
-            text: text.into(),
-        }
+        Self { start: range.start, end: range.end, text: text.into() }
     }
 
     pub(super) fn insert(at: usize, text: impl Into<String>) -> Self {
-        Self {
-            start: at,
-            end: at,
-            text: text.into(),
-        }
+        Self { start: at, end: at, text: text.into() }
     }
 
     pub(super) fn delete(range: std::ops::Range<usize>) -> Self {
-        Self {
-            start: range.start,
-            end: range.end,
-            text: String::new(),
-        }
+        Self { start: range.start, end: range.end, text: String::new() }
     }
 
     fn touches(&self, other: &Self) -> bool {
@@ -46,9 +34,7 @@ impl Edits {
     /// Takes all of `edits`, or none if one changes nothing or touches one that is already here.
     pub(super) fn take(&mut self, source: &str, edits: Vec<Edit>) -> bool {
         let sound = |edit: &Edit| {
-            source
-                .get(edit.start..edit.end)
-                .is_some_and(|old| old != edit.text)
+            source.get(edit.start..edit.end).is_some_and(|old| old != edit.text)
                 && !self.0.iter().any(|other| other.touches(edit))
         };
         let taken = !edits.is_empty() && edits.iter().all(sound);

@@ -71,15 +71,8 @@ pub(super) struct Facts {
 /// Reads the facts out of `text`, the code of one snippet. `None` where no such unit is found in it.
 pub(super) fn facts(parser: &mut Parser, text: &str, unit: Unit) -> Option<(Facts, Snippet)> {
     let parsed = parser.parse(text);
-    let wanted = if unit == Unit::Method {
-        Unit::Function
-    } else {
-        unit
-    };
-    let snippet = parsed
-        .snippets(text, &[wanted], &Limits::default())
-        .into_iter()
-        .next()?;
+    let wanted = if unit == Unit::Method { Unit::Function } else { unit };
+    let snippet = parsed.snippets(text, &[wanted], &Limits::default()).into_iter().next()?;
     let survey = Survey::new(parsed.tree()?, text);
     let docstring = snippet.docstring.as_deref().unwrap_or_default();
     let facts = Facts {
@@ -103,14 +96,8 @@ fn calls(survey: &Survey<'_>) -> Vec<String> {
             continue;
         };
         let name = survey.of(function).trim_start_matches("self.");
-        let plain = name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.'));
-        if plain
-            && name.len() < 32
-            && !EVERYDAY.contains(&name)
-            && !found.iter().any(|known| known == name)
-        {
+        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.'));
+        if plain && name.len() < 32 && !EVERYDAY.contains(&name) && !found.iter().any(|known| known == name) {
             found.push(name.to_owned());
         }
         if found.len() == 6 {
@@ -127,9 +114,7 @@ fn raises(survey: &Survey<'_>) -> Vec<(String, Option<String>)> {
             continue;
         };
         let class = match kind_of(value) {
-            Kind::Call => value
-                .child_by_field_name("function")
-                .map(|function| survey.of(function)),
+            Kind::Call => value.child_by_field_name("function").map(|function| survey.of(function)),
             Kind::Identifier | Kind::Attribute => Some(survey.of(value)),
             _ => None,
         };
@@ -160,39 +145,28 @@ fn short(text: &str) -> bool {
 }
 
 fn loops(survey: &Survey<'_>) -> Vec<String> {
-    let over = survey
-        .loops
-        .iter()
-        .filter_map(|node| node.child_by_field_name("right"));
-    let mut found: Vec<String> = over
-        .map(|node| survey.of(node))
-        .filter(|text| short(text))
-        .map(str::to_owned)
-        .collect();
+    let over = survey.loops.iter().filter_map(|node| node.child_by_field_name("right"));
+    let mut found: Vec<String> =
+        over.map(|node| survey.of(node)).filter(|text| short(text)).map(str::to_owned).collect();
     found.dedup();
     found.truncate(2);
     found
 }
 
 fn returns(survey: &Survey<'_>) -> Option<&'static str> {
-    survey
-        .statements
-        .iter()
-        .rev()
-        .filter(|s| s.kind == Kind::Return)
-        .find_map(|s| {
-            Some(match kind_of(s.node.child(1)?) {
-                Kind::List | Kind::ListComprehension => "a list",
-                Kind::Dictionary | Kind::DictionaryComprehension => "a dictionary",
-                Kind::Set | Kind::SetComprehension => "a set",
-                Kind::Tuple => "a tuple",
-                Kind::String | Kind::ConcatenatedString => "a string",
-                Kind::True | Kind::False | Kind::Comparison | Kind::Not => "a truth value",
-                Kind::Generator => "a generator",
-                Kind::Lambda => "a function",
-                _ => return None,
-            })
+    survey.statements.iter().rev().filter(|s| s.kind == Kind::Return).find_map(|s| {
+        Some(match kind_of(s.node.child(1)?) {
+            Kind::List | Kind::ListComprehension => "a list",
+            Kind::Dictionary | Kind::DictionaryComprehension => "a dictionary",
+            Kind::Set | Kind::SetComprehension => "a set",
+            Kind::Tuple => "a tuple",
+            Kind::String | Kind::ConcatenatedString => "a string",
+            Kind::True | Kind::False | Kind::Comparison | Kind::Not => "a truth value",
+            Kind::Generator => "a generator",
+            Kind::Lambda => "a function",
+            _ => return None,
         })
+    })
 }
 
 fn parts(survey: &Survey<'_>, unit: Unit) -> Vec<String> {
@@ -204,19 +178,14 @@ fn parts(survey: &Survey<'_>, unit: Unit) -> Vec<String> {
     let Some(block) = survey.blocks.iter().find(|block| block.owner == owner) else {
         return Vec::new();
     };
-    let names = block
-        .statements
-        .iter()
-        .filter_map(|n| survey.statements.get(*n))
-        .filter_map(|s| {
-            let node = match s.kind {
-                Kind::Function | Kind::Class => s.node,
-                Kind::Decorated => s.node.child_by_field_name("definition")?,
-                _ => return None,
-            };
-            node.child_by_field_name("name")
-                .map(|name| survey.of(name).to_owned())
-        });
+    let names = block.statements.iter().filter_map(|n| survey.statements.get(*n)).filter_map(|s| {
+        let node = match s.kind {
+            Kind::Function | Kind::Class => s.node,
+            Kind::Decorated => s.node.child_by_field_name("definition")?,
+            _ => return None,
+        };
+        node.child_by_field_name("name").map(|name| survey.of(name).to_owned())
+    });
     names.take(6).collect()
 }
 
@@ -235,14 +204,8 @@ mod tests {
         assert_eq!(facts.name, "load");
         assert_eq!(facts.sentences, ["Load it.", "At once."]);
         assert_eq!(facts.calls, ["json.loads", "log"]);
-        assert_eq!(
-            facts.raises,
-            [("ValueError".to_owned(), Some("not path".to_owned()))]
-        );
-        assert_eq!(
-            (facts.loops, facts.returns),
-            (vec!["path.lines".to_owned()], Some("a list"))
-        );
+        assert_eq!(facts.raises, [("ValueError".to_owned(), Some("not path".to_owned()))]);
+        assert_eq!((facts.loops, facts.returns), (vec!["path.lines".to_owned()], Some("a list")));
     }
 
     #[test]

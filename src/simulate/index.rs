@@ -41,9 +41,8 @@ impl Index {
     /// Indexes documents given as path and source. Snippets with syntax errors are left out, and of equal ones with
     /// the same name only the first is kept.
     pub fn from_sources(sources: impl Iterator<Item = (String, String)>) -> Self {
-        let sources: Vec<(String, String)> = sources
-            .filter(|(_, source)| u32::try_from(source.len()).is_ok())
-            .collect();
+        let sources: Vec<(String, String)> =
+            sources.filter(|(_, source)| u32::try_from(source.len()).is_ok()).collect();
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let share = sources.len().div_ceil(threads).max(1);
         let found: Vec<Vec<Found>> = std::thread::scope(|scope| {
@@ -52,29 +51,17 @@ impl Index {
                 .enumerate()
                 .map(|(n, part)| scope.spawn(move || snippets(part, n * share)))
                 .collect();
-            workers
-                .into_iter()
-                .map(|worker| worker.join().unwrap_or_default())
-                .collect()
+            workers.into_iter().map(|worker| worker.join().unwrap_or_default()).collect()
         });
         let mut index = Self::default();
         let mut seen = HashSet::new();
-        for Found {
-            item,
-            text,
-            mentions,
-        } in found.into_iter().flatten()
-        {
+        for Found { item, text, mentions } in found.into_iter().flatten() {
             if !seen.insert((text, mentions[0])) {
                 continue;
             }
             let at = index.items.len() as u32;
             // A module that is one class or function is asked for as that.
-            let module = |at: &u32| {
-                index
-                    .item(*at)
-                    .is_some_and(|item| item.unit == Unit::Module)
-            };
+            let module = |at: &u32| index.item(*at).is_some_and(|item| item.unit == Unit::Module);
             if index.by_text.get(&text).is_none_or(module) {
                 index.by_text.insert(text, at);
             }
@@ -100,9 +87,7 @@ impl Index {
     /// Positions of all items of these units.
     pub(super) fn of_units(&self, units: &[Unit]) -> Vec<u32> {
         let all = self.items.iter().enumerate();
-        all.filter(|(_, item)| units.contains(&item.unit))
-            .map(|(at, _)| at as u32)
-            .collect()
+        all.filter(|(_, item)| units.contains(&item.unit)).map(|(at, _)| at as u32).collect()
     }
 
     pub(super) fn item(&self, at: u32) -> Option<&Item> {
@@ -113,10 +98,7 @@ impl Index {
     pub(super) fn text(&self, at: u32) -> Option<String> {
         let item = self.item(at)?;
         let source = self.documents.get(item.document as usize)?;
-        Some(without_margin(
-            source,
-            item.start as usize..item.end as usize,
-        ))
+        Some(without_margin(source, item.start as usize..item.end as usize))
     }
 
     /// The item whose code is `code`, up to white space at line ends and the margin.
@@ -126,9 +108,7 @@ impl Index {
 
     /// All items that descriptions call `name`, in corpus order.
     pub(super) fn by_mention(&self, name: &str) -> &[u32] {
-        self.by_mention
-            .get(&hash(&[name.as_bytes()]))
-            .map_or(&[], Vec::as_slice)
+        self.by_mention.get(&hash(&[name.as_bytes()])).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -136,10 +116,7 @@ fn snippets(sources: &[(String, String)], first: usize) -> Vec<Found> {
     const UNITS: [Unit; 4] = [Unit::Function, Unit::Method, Unit::Class, Unit::Module];
     let mut parser = Parser::new();
     let mut found = Vec::new();
-    let limits = Limits {
-        nested: true,
-        ..Limits::default()
-    };
+    let limits = Limits { nested: true, ..Limits::default() };
     for (n, (path, source)) in sources.iter().enumerate() {
         for snippet in parser.parse(source).snippets(source, &UNITS, &limits) {
             if snippet.fault.is_some() {
@@ -147,12 +124,10 @@ fn snippets(sources: &[(String, String)], first: usize) -> Vec<Found> {
             }
             let (unit, signature) = (snippet.unit, &snippet.signature);
             let full = mention(unit, &snippet.qualified_name, signature, path);
-            let bare = (snippet.qualified_name != snippet.name)
-                .then(|| mention(unit, &snippet.name, signature, path));
+            let bare = (snippet.qualified_name != snippet.name).then(|| mention(unit, &snippet.name, signature, path));
             found.push(Found {
                 text: text_key(&snippet.text),
-                mentions: [Some(full.as_str()), bare.as_deref()]
-                    .map(|name| name.map(|name| hash(&[name.as_bytes()]))),
+                mentions: [Some(full.as_str()), bare.as_deref()].map(|name| name.map(|name| hash(&[name.as_bytes()]))),
                 item: Item {
                     document: (first + n) as u32,
                     unit,
@@ -183,15 +158,10 @@ fn text_key(code: &str) -> u64 {
 mod tests {
     use super::*;
 
-    const A: &str =
-        "class A:\n    def f(self, x):\n        return x  \n\n    def g(self):\n        pass\n";
+    const A: &str = "class A:\n    def f(self, x):\n        return x  \n\n    def g(self):\n        pass\n";
 
     fn index(sources: &[(&str, &str)]) -> Index {
-        Index::from_sources(
-            sources
-                .iter()
-                .map(|(path, text)| ((*path).to_owned(), (*text).to_owned())),
-        )
+        Index::from_sources(sources.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())))
     }
 
     #[test]
@@ -201,11 +171,7 @@ mod tests {
         let method = index.by_text("def f(self, x):\n    return x\n").unwrap();
         assert_eq!(&*index.item(method).unwrap().mention, "A.f(x)");
         assert_eq!(index.by_mention("A.f(x)"), [method]);
-        assert_eq!(
-            index.by_mention("f(x)").len(),
-            2,
-            "the method's short name and the function"
-        );
+        assert_eq!(index.by_mention("f(x)").len(), 2, "the method's short name and the function");
         assert_eq!(index.text(method).unwrap(), "def f(self, x):\n    return x");
         assert_eq!(index.by_mention("b.py").len(), 1);
         assert!(index.by_mention("nothing").is_empty());
@@ -221,9 +187,8 @@ mod tests {
 
     #[test]
     fn the_order_of_items_does_not_depend_on_threads() {
-        let texts: Vec<(String, String)> = (0..40)
-            .map(|n| (format!("{n}.py"), format!("def f{n}():\n    return {n}\n")))
-            .collect();
+        let texts: Vec<(String, String)> =
+            (0..40).map(|n| (format!("{n}.py"), format!("def f{n}():\n    return {n}\n"))).collect();
         let index = Index::from_sources(texts.into_iter());
         for n in 0..40 {
             assert_eq!(index.by_mention(&format!("f{n}()")), [n * 2 + 1]);

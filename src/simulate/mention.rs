@@ -9,11 +9,7 @@ pub(super) fn mention(unit: Unit, qualified_name: &str, signature: &str, path: &
         Unit::Module => path.rsplit(['/', '\\']).next().unwrap_or(path).to_owned(),
         Unit::Class => {
             let bases = bracketed(signature).unwrap_or_default();
-            if bases.is_empty() {
-                qualified_name.to_owned()
-            } else {
-                format!("{qualified_name}({bases})")
-            }
+            if bases.is_empty() { qualified_name.to_owned() } else { format!("{qualified_name}({bases})") }
         }
         Unit::Function | Unit::Method => {
             let names: Vec<&str> = parameters(signature)
@@ -67,9 +63,7 @@ fn bracketed(signature: &str) -> Option<&str> {
             ')' if start.is_some() => {
                 depth -= 1;
                 if depth == 0 {
-                    return start
-                        .and_then(|start| signature.get(start..at))
-                        .map(str::trim);
+                    return start.and_then(|start| signature.get(start..at)).map(str::trim);
                 }
             }
             _ => {}
@@ -139,24 +133,15 @@ mod tests {
     #[test]
     fn a_function_is_called_by_its_name_and_its_parameters_names() {
         let signature = "def f[T: (int, str)](self, a: dict[str, int] = {'x': 1}, *rest, b=(1, 2), **more) -> int";
-        assert_eq!(
-            mention(Unit::Method, "A.f", signature, ""),
-            "A.f(a, *rest, b, **more)"
-        );
+        assert_eq!(mention(Unit::Method, "A.f", signature, ""), "A.f(a, *rest, b, **more)");
         assert_eq!(parameters(signature)[1].default, Some("{'x': 1}"));
     }
 
     #[test]
     fn a_class_is_called_by_its_name_and_bases_and_a_module_by_its_file() {
-        assert_eq!(
-            mention(Unit::Class, "A", "class A(B, metaclass=M)", ""),
-            "A(B, metaclass=M)"
-        );
+        assert_eq!(mention(Unit::Class, "A", "class A(B, metaclass=M)", ""), "A(B, metaclass=M)");
         assert_eq!(mention(Unit::Class, "A", "class A", ""), "A");
-        assert_eq!(
-            mention(Unit::Module, "<module>", "", "src/pkg/mod.py"),
-            "mod.py"
-        );
+        assert_eq!(mention(Unit::Module, "<module>", "", "src/pkg/mod.py"), "mod.py");
     }
 
     #[test]

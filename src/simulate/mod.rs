@@ -33,8 +33,8 @@ mod wording;
 
 pub use index::Index;
 pub use protocol::{
-    ChatRequest, Choice, Completion, Content, Failure, FailureDetail, FinishReason, Message, Part,
-    Reply, RequestKey, StreamOptions, Usage,
+    ChatRequest, Choice, Completion, Content, Failure, FailureDetail, FinishReason, Message, Part, Reply, RequestKey,
+    StreamOptions, Usage,
 };
 pub use role::{MODELS, Role};
 pub use server::serve;

@@ -90,13 +90,8 @@ impl Message<'_> {
 impl ChatRequest<'_> {
     /// The text that the answer is about: that of the last user message.
     pub fn question(&self) -> Cow<'_, str> {
-        let user = self
-            .messages
-            .iter()
-            .rev()
-            .find(|message| message.role == "user");
-        user.or(self.messages.last())
-            .map_or(Cow::Borrowed(""), Message::text)
+        let user = self.messages.iter().rev().find(|message| message.role == "user");
+        user.or(self.messages.last()).map_or(Cow::Borrowed(""), Message::text)
     }
 
     /// Tokens of an answer, at most.
@@ -234,19 +229,8 @@ pub struct FailureDetail {
 
 impl Failure {
     /// Makes the body of a failure.
-    pub fn new(
-        message: impl Into<String>,
-        class: &'static str,
-        code: Option<&'static str>,
-    ) -> Self {
-        Self {
-            error: FailureDetail {
-                message: message.into(),
-                r#type: class,
-                param: None,
-                code,
-            },
-        }
+    pub fn new(message: impl Into<String>, class: &'static str, code: Option<&'static str>) -> Self {
+        Self { error: FailureDetail { message: message.into(), r#type: class, param: None, code } }
     }
 }
 
@@ -280,11 +264,6 @@ mod tests {
     #[test]
     fn the_question_is_the_last_user_message() {
         let json = r#"{"model":"m","messages":[{"role":"user","content":"a"},{"role":"user","content":"b"},{"role":"assistant","content":null}]}"#;
-        assert_eq!(
-            serde_json::from_str::<ChatRequest<'_>>(json)
-                .unwrap()
-                .question(),
-            "b"
-        );
+        assert_eq!(serde_json::from_str::<ChatRequest<'_>>(json).unwrap().question(), "b");
     }
 }

@@ -36,10 +36,7 @@ mod tests {
 
     #[test]
     fn the_name_tells_the_role() {
-        assert_eq!(
-            MODELS.map(Role::of),
-            [Some(Role::Describer), Some(Role::Strong), Some(Role::Weak)]
-        );
+        assert_eq!(MODELS.map(Role::of), [Some(Role::Describer), Some(Role::Strong), Some(Role::Weak)]);
         assert_eq!(Role::of("simulated-weak-1b"), Some(Role::Weak));
         assert_eq!(Role::of("gpt-4o"), None);
     }

@@ -44,16 +44,8 @@ struct Shared {
 ///
 /// # Errors
 /// When the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    simulator: Arc<Simulator>,
-    stop: CancellationToken,
-) -> std::io::Result<()> {
-    let shared = Shared {
-        simulator,
-        quotas: Arc::default(),
-        stop: stop.clone(),
-    };
+pub async fn serve(listener: TcpListener, simulator: Arc<Simulator>, stop: CancellationToken) -> std::io::Result<()> {
+    let shared = Shared { simulator, quotas: Arc::default(), stop: stop.clone() };
     let router = Router::new()
         .route("/v1/chat/completions", post(chat))
         .route("/v1/models", get(models))
@@ -67,18 +59,11 @@ pub async fn serve(
             tracing::debug!(%error, "simulator: TCP_NODELAY could not be set");
         }
     });
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
 async fn no_route() -> Response {
-    failure(
-        StatusCode::NOT_FOUND,
-        "the simulator has no such route",
-        "invalid_request_error",
-        None,
-    )
+    failure(StatusCode::NOT_FOUND, "the simulator has no such route", "invalid_request_error", None)
 }
 
 async fn stats(State(shared): State<Shared>) -> Response {
@@ -89,8 +74,7 @@ async fn models(State(shared): State<Shared>, headers: HeaderMap) -> Response {
     if !authorised(&shared.simulator, &headers) {
         return wrong_key();
     }
-    let model =
-        |name| json!({"id": name, "object": "model", "created": 0, "owned_by": "simulator"});
+    let model = |name| json!({"id": name, "object": "model", "created": 0, "owned_by": "simulator"});
     Json(json!({"object": "list", "data": MODELS.map(model)})).into_response()
 }
 
@@ -103,32 +87,17 @@ async fn chat(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
         Ok(request) => request,
         Err(error) => {
             let message = format!("the request is not valid: {error}");
-            return failure(
-                StatusCode::BAD_REQUEST,
-                message,
-                "invalid_request_error",
-                None,
-            );
+            return failure(StatusCode::BAD_REQUEST, message, "invalid_request_error", None);
         }
     };
     let answer = match simulator.answer(&request) {
         Ok(answer) => answer,
         Err(error @ AnswerError::UnknownModel { .. }) => {
             let code = Some("model_not_found");
-            return failure(
-                StatusCode::NOT_FOUND,
-                error.to_string(),
-                "invalid_request_error",
-                code,
-            );
+            return failure(StatusCode::NOT_FOUND, error.to_string(), "invalid_request_error", code);
         }
         Err(error) => {
-            return failure(
-                StatusCode::BAD_REQUEST,
-                error.to_string(),
-                "invalid_request_error",
-                None,
-            );
+            return failure(StatusCode::BAD_REQUEST, error.to_string(), "invalid_request_error", None);
         }
     };
     simulator.counters.arrived(answer.key);
@@ -136,13 +105,7 @@ async fn chat(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
     let mut response = match verdict.refused {
         Some((wait, what)) => {
             simulator.counters.note(answer.key, Event::Refused);
-            too_many(
-                wait,
-                &format!(
-                    "rate limit reached for {what} per minute on {}",
-                    request.model
-                ),
-            )
+            too_many(wait, &format!("rate limit reached for {what} per minute on {}", request.model))
         }
         None => shared.deliver(&request, &answer).await,
     };
@@ -160,30 +123,17 @@ impl Shared {
         }
         // The clock is read under the lock, so that admissions are in order.
         let now = Instant::now();
-        let none = Verdict {
-            refused: None,
-            requests: None,
-            tokens: None,
-        };
-        quotas
-            .get_mut(model)
-            .map_or(none, |quota| quota.take(now, tokens))
+        let none = Verdict { refused: None, requests: None, tokens: None };
+        quotas.get_mut(model).map_or(none, |quota| quota.take(now, tokens))
     }
 
     /// Sends an admitted request's answer, or the fault that is in its way.
     async fn deliver(&self, request: &ChatRequest<'_>, answer: &Answer) -> Response {
         let simulator = &self.simulator;
         let settings = &simulator.settings;
-        let attempt = simulator
-            .counters
-            .note(answer.key, Event::Admitted)
-            .admitted;
+        let attempt = simulator.counters.note(answer.key, Event::Admitted).admitted;
         if settings.latency_ms > 0 {
-            let mut dice = Dice::of(&[
-                b"latency",
-                &answer.key.0.to_le_bytes(),
-                &attempt.to_le_bytes(),
-            ]);
+            let mut dice = Dice::of(&[b"latency", &answer.key.0.to_le_bytes(), &attempt.to_le_bytes()]);
             let share = 0.5 + dice.unit();
             tokio::time::sleep(Duration::from_millis(settings.latency_ms).mul_f64(share)).await;
         }
@@ -194,43 +144,22 @@ impl Shared {
         match fault {
             Some(FaultKind::InternalError) => {
                 let message = "the simulator injected an internal error";
-                failure(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    message,
-                    "server_error",
-                    None,
-                )
+                failure(StatusCode::INTERNAL_SERVER_ERROR, message, "server_error", None)
             }
             Some(FaultKind::Unavailable) => {
                 let message = "the simulator injected an overload";
-                failure(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    message,
-                    "server_error",
-                    None,
-                )
+                failure(StatusCode::SERVICE_UNAVAILABLE, message, "server_error", None)
             }
-            Some(FaultKind::TooManyRequests) => too_many(
-                Duration::from_millis(settings.retry_after_ms),
-                "the simulator injected a rate limit",
-            ),
+            Some(FaultKind::TooManyRequests) => {
+                too_many(Duration::from_millis(settings.retry_after_ms), "the simulator injected a rate limit")
+            }
             Some(FaultKind::Timeout) => {
                 self.stop.cancelled().await;
-                failure(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "the simulator stops",
-                    "server_error",
-                    None,
-                )
+                failure(StatusCode::SERVICE_UNAVAILABLE, "the simulator stops", "server_error", None)
             }
             Some(FaultKind::Drop) => broken_off(request, answer),
             _ => {
-                simulator.counters.note(
-                    answer.key,
-                    Event::Answered {
-                        known: answer.known,
-                    },
-                );
+                simulator.counters.note(answer.key, Event::Answered { known: answer.known });
                 whole(request, answer)
             }
         }
@@ -241,22 +170,13 @@ fn authorised(simulator: &Simulator, headers: &HeaderMap) -> bool {
     let Some(key) = &simulator.api_key else {
         return true;
     };
-    let given = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
-    given
-        .and_then(|value| value.strip_prefix("Bearer "))
-        .is_some_and(|given| given.trim() == key)
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    given.and_then(|value| value.strip_prefix("Bearer ")).is_some_and(|given| given.trim() == key)
 }
 
 fn wrong_key() -> Response {
     let message = "the API key is missing or wrong";
-    failure(
-        StatusCode::UNAUTHORIZED,
-        message,
-        "invalid_request_error",
-        Some("invalid_api_key"),
-    )
+    failure(StatusCode::UNAUTHORIZED, message, "invalid_request_error", Some("invalid_api_key"))
 }
 
 fn failure(
@@ -270,19 +190,11 @@ fn failure(
 
 fn too_many(wait: Duration, message: &str) -> Response {
     let text = format!("{message}; try again in {}", in_words(wait));
-    let mut response = failure(
-        StatusCode::TOO_MANY_REQUESTS,
-        text,
-        "requests",
-        Some("rate_limit_exceeded"),
-    );
+    let mut response = failure(StatusCode::TOO_MANY_REQUESTS, text, "requests", Some("rate_limit_exceeded"));
     // Rounded up: who comes back when told must be let in.
     let milliseconds = wait.as_nanos().div_ceil(1_000_000) as u64;
     let headers = response.headers_mut();
-    headers.insert(
-        header::RETRY_AFTER,
-        HeaderValue::from(milliseconds.div_ceil(1000)),
-    );
+    headers.insert(header::RETRY_AFTER, HeaderValue::from(milliseconds.div_ceil(1000)));
     headers.insert("retry-after-ms", HeaderValue::from(milliseconds));
     response
 }
@@ -298,20 +210,9 @@ fn limit_headers(headers: &mut HeaderMap, verdict: &Verdict) {
     };
     insert(
         verdict.requests,
-        [
-            "x-ratelimit-limit-requests",
-            "x-ratelimit-remaining-requests",
-            "x-ratelimit-reset-requests",
-        ],
+        ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"],
     );
-    insert(
-        verdict.tokens,
-        [
-            "x-ratelimit-limit-tokens",
-            "x-ratelimit-remaining-tokens",
-            "x-ratelimit-reset-tokens",
-        ],
-    );
+    insert(verdict.tokens, ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"]);
 }
 
 /// A time as OpenAI writes it: `6m0s`, `1.5s`, `20ms`.
@@ -333,16 +234,10 @@ fn is_stream(request: &ChatRequest<'_>) -> bool {
 fn whole(request: &ChatRequest<'_>, answer: &Answer) -> Response {
     let malformed = answer.fault == Some(FaultKind::Malformed);
     if !is_stream(request) {
-        let end = if malformed {
-            answer.body.len() / 2
-        } else {
-            answer.body.len()
-        };
+        let end = if malformed { answer.body.len() / 2 } else { answer.body.len() };
         return body_response("application/json", Body::from(answer.body[..end].to_vec()));
     }
-    let with_usage = request
-        .stream_options
-        .is_some_and(|options| options.include_usage);
+    let with_usage = request.stream_options.is_some_and(|options| options.include_usage);
     let mut all = events(&answer.completion, with_usage);
     if malformed && let Some(first) = all.first_mut() {
         first.truncate(first.len() / 2);
@@ -359,23 +254,15 @@ fn broken_off(request: &ChatRequest<'_>, answer: &Answer) -> Response {
         all.truncate(all.len() / 2);
         ("text/event-stream", all.concat().into_bytes())
     } else {
-        (
-            "application/json",
-            answer.body[..answer.body.len() / 2].to_vec(),
-        )
+        ("application/json", answer.body[..answer.body.len() / 2].to_vec())
     };
     let closed = || std::io::Error::from(std::io::ErrorKind::ConnectionAborted);
-    body_response(
-        kind,
-        Body::from_stream(stream::iter([Ok(half), Err(closed())])),
-    )
+    body_response(kind, Body::from_stream(stream::iter([Ok(half), Err(closed())])))
 }
 
 fn body_response(kind: &'static str, body: Body) -> Response {
     let mut response = Response::new(body);
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 

@@ -30,33 +30,16 @@ async fn host(settings: Settings, key: Option<&str>) -> Hosted {
     // Another module's test may have installed it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::builder().no_proxy().build().unwrap();
-    Hosted {
-        base,
-        client,
-        simulator,
-        stop,
-        task,
-    }
+    Hosted { base, client, simulator, stop, task }
 }
 
 impl Hosted {
     async fn post(&self, body: &Value) -> reqwest::Result<reqwest::Response> {
-        self.client
-            .post(format!("{}/v1/chat/completions", self.base))
-            .json(body)
-            .send()
-            .await
+        self.client.post(format!("{}/v1/chat/completions", self.base)).json(body).send().await
     }
 
     async fn get(&self, path: &str) -> Value {
-        self.client
-            .get(format!("{}{path}", self.base))
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap()
+        self.client.get(format!("{}{path}", self.base)).send().await.unwrap().json().await.unwrap()
     }
 }
 
@@ -66,10 +49,7 @@ fn body(seed: i64) -> Value {
 }
 
 fn faults(kind: FaultKind, probability: f64) -> Settings {
-    Settings {
-        faults: [(kind, probability)].into(),
-        ..Settings::default()
-    }
+    Settings { faults: [(kind, probability)].into(), ..Settings::default() }
 }
 
 #[tokio::test]
@@ -80,34 +60,21 @@ async fn a_completion_has_the_protocol_s_form_and_is_counted() {
     let answer: Value = response.json().await.unwrap();
     assert_eq!(answer["object"], "chat.completion");
     assert_eq!(answer["system_fingerprint"], "simulator");
-    assert!(
-        answer["choices"][0]["message"]["content"]
-            .as_str()
-            .unwrap()
-            .contains("def has_cycle")
-    );
+    assert!(answer["choices"][0]["message"]["content"].as_str().unwrap().contains("def has_cycle"));
     assert!(answer["usage"]["total_tokens"].as_u64().unwrap() > 20);
     hosted.post(&body(1)).await.unwrap();
     hosted.post(&body(2)).await.unwrap();
     let stats = hosted.get("/stats").await;
-    assert_eq!(
-        (&stats["requests"], &stats["answered"]),
-        (&3.into(), &3.into())
-    );
+    assert_eq!((&stats["requests"], &stats["answered"]), (&3.into(), &3.into()));
     assert_eq!(stats["per_key"].as_object().unwrap().len(), 2);
-    assert_eq!(
-        hosted.get("/v1/models").await["data"][1]["id"],
-        "simulated-strong"
-    );
+    assert_eq!(hosted.get("/v1/models").await["data"][1]["id"], "simulated-strong");
     hosted.stop.cancel();
     hosted.task.await.unwrap().unwrap();
 }
 
 #[tokio::test]
 async fn the_types_of_async_openai_read_the_answer_and_its_stream() {
-    use async_openai::types::chat::{
-        CreateChatCompletionResponse, CreateChatCompletionStreamResponse,
-    };
+    use async_openai::types::chat::{CreateChatCompletionResponse, CreateChatCompletionStreamResponse};
     let hosted = host(Settings::default(), None).await;
     let text = hosted.post(&body(1)).await.unwrap().text().await.unwrap();
     let whole: CreateChatCompletionResponse = serde_json::from_str(&text).unwrap();
@@ -115,20 +82,12 @@ async fn the_types_of_async_openai_read_the_answer_and_its_stream() {
     request["stream"] = true.into();
     request["stream_options"] = json!({"include_usage": true});
     let events = hosted.post(&request).await.unwrap().text().await.unwrap();
-    let mut lines: Vec<&str> = events
-        .split("\n\n")
-        .filter(|line| !line.is_empty())
-        .collect();
+    let mut lines: Vec<&str> = events.split("\n\n").filter(|line| !line.is_empty()).collect();
     assert_eq!(lines.pop(), Some("data: [DONE]"));
-    let chunks: Vec<CreateChatCompletionStreamResponse> = lines
-        .iter()
-        .map(|line| serde_json::from_str(line.strip_prefix("data: ").unwrap()).unwrap())
-        .collect();
-    let pieces: String = chunks
-        .iter()
-        .flat_map(|chunk| &chunk.choices)
-        .filter_map(|choice| choice.delta.content.clone())
-        .collect();
+    let chunks: Vec<CreateChatCompletionStreamResponse> =
+        lines.iter().map(|line| serde_json::from_str(line.strip_prefix("data: ").unwrap()).unwrap()).collect();
+    let pieces: String =
+        chunks.iter().flat_map(|chunk| &chunk.choices).filter_map(|choice| choice.delta.content.clone()).collect();
     assert_eq!(Some(pieces), whole.choices[0].message.content);
     assert_eq!(chunks.last().unwrap().usage, whole.usage);
 }
@@ -141,57 +100,26 @@ async fn wrong_keys_unknown_models_and_broken_requests_are_told_apart() {
     let error: Value = denied.json().await.unwrap();
     assert_eq!(error["error"]["code"], "invalid_api_key");
     let url = format!("{}/v1/chat/completions", hosted.base);
-    let send = |text: String| {
-        hosted
-            .client
-            .post(&url)
-            .bearer_auth("secret")
-            .body(text)
-            .send()
-    };
+    let send = |text: String| hosted.client.post(&url).bearer_auth("secret").body(text).send();
     assert_eq!(send(body(1).to_string()).await.unwrap().status(), 200);
-    let unknown = send(r#"{"model":"gpt-4","messages":[{"role":"user","content":"x"}]}"#.into())
-        .await
-        .unwrap();
+    let unknown = send(r#"{"model":"gpt-4","messages":[{"role":"user","content":"x"}]}"#.into()).await.unwrap();
     assert_eq!(unknown.status(), 404);
-    assert_eq!(
-        unknown.json::<Value>().await.unwrap()["error"]["code"],
-        "model_not_found"
-    );
+    assert_eq!(unknown.json::<Value>().await.unwrap()["error"]["code"], "model_not_found");
     assert_eq!(send("{\"model\":".into()).await.unwrap().status(), 400);
 }
 
 #[tokio::test]
 async fn limits_refuse_with_headers_that_say_when_to_come_back() {
-    let settings = Settings {
-        requests_per_minute: Some(3),
-        tokens_per_minute: Some(100_000),
-        ..Settings::default()
-    };
+    let settings = Settings { requests_per_minute: Some(3), tokens_per_minute: Some(100_000), ..Settings::default() };
     let hosted = host(settings, None).await;
-    let header = |response: &reqwest::Response, name: &str| {
-        response
-            .headers()
-            .get(name)
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .to_owned()
-    };
+    let header =
+        |response: &reqwest::Response, name: &str| response.headers().get(name).unwrap().to_str().unwrap().to_owned();
     for n in 0..3 {
         let response = hosted.post(&body(n)).await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(header(&response, "x-ratelimit-limit-requests"), "3");
-        assert_eq!(
-            header(&response, "x-ratelimit-remaining-requests"),
-            (2 - n).to_string()
-        );
-        assert!(
-            header(&response, "x-ratelimit-remaining-tokens")
-                .parse::<u32>()
-                .unwrap()
-                < 100_000
-        );
+        assert_eq!(header(&response, "x-ratelimit-remaining-requests"), (2 - n).to_string());
+        assert!(header(&response, "x-ratelimit-remaining-tokens").parse::<u32>().unwrap() < 100_000);
         assert!(header(&response, "x-ratelimit-reset-requests").ends_with('s'));
     }
     let refused = hosted.post(&body(9)).await.unwrap();
@@ -200,11 +128,7 @@ async fn limits_refuse_with_headers_that_say_when_to_come_back() {
     assert!((50..=60).contains(&seconds), "{seconds}");
     let mut other = body(9);
     other["model"] = "simulated-weak".into();
-    assert_eq!(
-        hosted.post(&other).await.unwrap().status(),
-        200,
-        "each model has limits of its own"
-    );
+    assert_eq!(hosted.post(&other).await.unwrap().status(), 200, "each model has limits of its own");
     let stats = hosted.simulator.stats();
     assert_eq!((stats.requests, stats.answered, stats.refused), (5, 4, 1));
 }
@@ -226,21 +150,10 @@ async fn transient_faults_pass_with_the_next_attempts_and_repeat_in_another_run(
 
 #[tokio::test]
 async fn injected_statuses_and_bodies_have_their_form() {
-    let status = |kind| async move {
-        host(faults(kind, 1.0), None)
-            .await
-            .post(&body(1))
-            .await
-            .unwrap()
-            .status()
-    };
+    let status = |kind| async move { host(faults(kind, 1.0), None).await.post(&body(1)).await.unwrap().status() };
     assert_eq!(status(FaultKind::InternalError).await, 500);
     assert_eq!(status(FaultKind::TooManyRequests).await, 429);
-    let malformed = host(faults(FaultKind::Malformed, 1.0), None)
-        .await
-        .post(&body(1))
-        .await
-        .unwrap();
+    let malformed = host(faults(FaultKind::Malformed, 1.0), None).await.post(&body(1)).await.unwrap();
     assert_eq!(malformed.status(), 200);
     assert!(serde_json::from_str::<Value>(&malformed.text().await.unwrap()).is_err());
     let dropped = host(faults(FaultKind::Drop, 1.0), None).await;
@@ -272,8 +185,5 @@ async fn a_hanging_request_ends_when_the_simulator_stops() {
 #[test]
 fn times_are_written_as_openai_does() {
     let words = |ms| in_words(Duration::from_millis(ms));
-    assert_eq!(
-        [words(20), words(1500), words(60_000), words(61_250)],
-        ["20ms", "1.5s", "1m0s", "1m1.25s"]
-    );
+    assert_eq!([words(20), words(1500), words(60_000), words(61_250)], ["20ms", "1.5s", "1m0s", "1m1.25s"]);
 }

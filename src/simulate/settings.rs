@@ -76,10 +76,7 @@ pub enum SettingsError {
         name: &'static str,
     },
     /// `--fault` without a kind and a probability.
-    #[error(
-        "`{text}` is no fault: write KIND=PROBABILITY, such as 500=0.02; kinds: {}",
-        FaultKind::names()
-    )]
+    #[error("`{text}` is no fault: write KIND=PROBABILITY, such as 500=0.02; kinds: {}", FaultKind::names())]
     Fault {
         /// What was given.
         text: String,
@@ -94,26 +91,19 @@ impl Settings {
             ("weak_bug_share", self.weak_bug_share),
             ("broken_syntax_share", self.broken_syntax_share),
         ];
-        let faults = self
-            .faults
-            .iter()
-            .map(|(kind, share)| (kind.as_str(), *share));
+        let faults = self.faults.iter().map(|(kind, share)| (kind.as_str(), *share));
         for (name, value) in shares.into_iter().chain(faults) {
             if !(0.0..=1.0).contains(&value) {
-                return Err(SettingsError::Share {
-                    name: name.to_owned(),
-                    value,
-                });
+                return Err(SettingsError::Share { name: name.to_owned(), value });
             }
         }
         let sum: f64 = self.faults.values().sum();
         if sum > 1.0 + 1e-9 {
             return Err(SettingsError::Sum { sum });
         }
-        for (name, limit) in [
-            ("requests_per_minute", self.requests_per_minute),
-            ("tokens_per_minute", self.tokens_per_minute),
-        ] {
+        for (name, limit) in
+            [("requests_per_minute", self.requests_per_minute), ("tokens_per_minute", self.tokens_per_minute)]
+        {
             if limit == Some(0) {
                 return Err(SettingsError::Zero { name });
             }
@@ -123,9 +113,7 @@ impl Settings {
 }
 
 /// A fault that the simulator injects.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum FaultKind {
     /// Status 500.
     #[serde(rename = "500")]
@@ -197,14 +185,7 @@ impl FaultKind {
     /// Whether the fault is one of the way to the answer, so that the next attempt may go well, and not of the answer
     /// itself, which a repeated request gets again.
     pub fn is_transient(self) -> bool {
-        matches!(
-            self,
-            Self::InternalError
-                | Self::Unavailable
-                | Self::TooManyRequests
-                | Self::Timeout
-                | Self::Drop
-        )
+        matches!(self, Self::InternalError | Self::Unavailable | Self::TooManyRequests | Self::Timeout | Self::Drop)
     }
 }
 
@@ -221,20 +202,13 @@ impl FromStr for Fault {
     type Err = SettingsError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let fault = || SettingsError::Fault {
-            text: text.to_owned(),
-        };
+        let fault = || SettingsError::Fault { text: text.to_owned() };
         let (name, probability) = text.split_once('=').ok_or_else(fault)?;
-        let kind = FaultKind::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == name.trim());
+        let kind = FaultKind::ALL.into_iter().find(|kind| kind.as_str() == name.trim());
         let kind = kind.ok_or_else(fault)?;
         let probability: f64 = probability.trim().parse().map_err(|_| fault())?;
         if !(0.0..=1.0).contains(&probability) {
-            return Err(SettingsError::Share {
-                name: name.trim().to_owned(),
-                value: probability,
-            });
+            return Err(SettingsError::Share { name: name.trim().to_owned(), value: probability });
         }
         Ok(Self { kind, probability })
     }
@@ -248,47 +222,25 @@ mod tests {
     #[test]
     fn a_fault_is_read_from_the_command_line() {
         let fault: Fault = "500=0.02".parse().unwrap();
-        assert_eq!(
-            fault,
-            Fault {
-                kind: FaultKind::InternalError,
-                probability: 0.02
-            }
-        );
+        assert_eq!(fault, Fault { kind: FaultKind::InternalError, probability: 0.02 });
         for kind in FaultKind::ALL {
-            assert_eq!(
-                format!("{}=1", kind.as_str())
-                    .parse::<Fault>()
-                    .unwrap()
-                    .kind,
-                kind
-            );
+            assert_eq!(format!("{}=1", kind.as_str()).parse::<Fault>().unwrap().kind, kind);
         }
     }
 
     #[test]
     fn a_fault_that_is_none_is_refused_with_the_kinds_there_are() {
         let message = "slow=0.5".parse::<Fault>().unwrap_err().to_string();
-        assert!(
-            message.contains("slow=0.5") && message.contains("truncated"),
-            "{message}"
-        );
+        assert!(message.contains("slow=0.5") && message.contains("truncated"), "{message}");
         assert!("500".parse::<Fault>().is_err());
         assert!("500=often".parse::<Fault>().is_err());
-        assert!(
-            "500=1.5"
-                .parse::<Fault>()
-                .unwrap_err()
-                .to_string()
-                .contains("between 0 and 1")
-        );
+        assert!("500=1.5".parse::<Fault>().unwrap_err().to_string().contains("between 0 and 1"));
         assert!("500=NaN".parse::<Fault>().is_err());
     }
 
     #[test]
     fn settings_read_faults_by_name_and_refuse_what_they_do_not_know() {
-        let settings: Settings =
-            toml::from_str("seed = 3\nfaults = { 500 = 0.1, drop = 0.2 }").unwrap();
+        let settings: Settings = toml::from_str("seed = 3\nfaults = { 500 = 0.1, drop = 0.2 }").unwrap();
         assert_eq!(settings.faults.len(), 2);
         assert!(settings.check().is_ok());
         assert!(toml::from_str::<Settings>("sead = 3").is_err());
@@ -297,27 +249,12 @@ mod tests {
 
     #[test]
     fn shares_outside_their_range_and_limits_of_zero_are_refused() {
-        let share = Settings {
-            weak_bug_share: 1.2,
-            ..Settings::default()
-        };
-        assert!(
-            share
-                .check()
-                .unwrap_err()
-                .to_string()
-                .contains("weak_bug_share is 1.2")
-        );
+        let share = Settings { weak_bug_share: 1.2, ..Settings::default() };
+        assert!(share.check().unwrap_err().to_string().contains("weak_bug_share is 1.2"));
         let faults = [(FaultKind::Drop, 0.7), (FaultKind::Empty, 0.7)].into();
-        let sum = Settings {
-            faults,
-            ..Settings::default()
-        };
+        let sum = Settings { faults, ..Settings::default() };
         assert!(matches!(sum.check(), Err(SettingsError::Sum { .. })));
-        let zero = Settings {
-            requests_per_minute: Some(0),
-            ..Settings::default()
-        };
+        let zero = Settings { requests_per_minute: Some(0), ..Settings::default() };
         assert!(matches!(zero.check(), Err(SettingsError::Zero { .. })));
     }
 }

@@ -53,9 +53,7 @@ pub struct Answer {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AnswerError {
     /// A model name that tells no role.
-    #[error(
-        "the simulator has no model `{model}`; it has simulated-describer, simulated-strong and simulated-weak"
-    )]
+    #[error("the simulator has no model `{model}`; it has simulated-describer, simulated-strong and simulated-weak")]
     UnknownModel {
         /// What was asked for.
         model: String,
@@ -81,9 +79,7 @@ impl Simulator {
         settings.check()?;
         Ok(Self {
             finder: Finder::new(settings.seed),
-            started: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |age| age.as_secs()),
+            started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs()),
             texts: Mutex::new(Cache::new(settings.cached_answers)),
             answers: Mutex::new(Cache::new(settings.cached_answers)),
             counters: Counters::default(),
@@ -96,10 +92,7 @@ impl Simulator {
     /// Refuses requests without this key with status 401.
     #[must_use]
     pub fn with_api_key(self, key: String) -> Self {
-        Self {
-            api_key: Some(key),
-            ..self
-        }
+        Self { api_key: Some(key), ..self }
     }
 
     /// What it knows.
@@ -120,9 +113,8 @@ impl Simulator {
     /// The answer to a request: the same for the same request and seed, whatever came before, but for faults on the
     /// way and limits, which are the server's.
     pub fn answer(&self, request: &ChatRequest<'_>) -> Result<Arc<Answer>, AnswerError> {
-        let role = Role::of(&request.model).ok_or_else(|| AnswerError::UnknownModel {
-            model: request.model.to_string(),
-        })?;
+        let role =
+            Role::of(&request.model).ok_or_else(|| AnswerError::UnknownModel { model: request.model.to_string() })?;
         if request.messages.is_empty() {
             return Err(AnswerError::NoMessages);
         }
@@ -135,27 +127,17 @@ impl Simulator {
         if let Some(known) = lock().get(key) {
             return Ok(known);
         }
-        let answer =
-            Arc::new(PARSER.with_borrow_mut(|parser| self.compute(request, role, key, n, parser)));
+        let answer = Arc::new(PARSER.with_borrow_mut(|parser| self.compute(request, role, key, n, parser)));
         lock().insert(key, Arc::clone(&answer));
         Ok(answer)
     }
 
     /// Writes what `model` answers about every snippet of `units` at this sampling, on all cores, and keeps it: such
     /// requests are then answered without parsing. For load tests; answers are the same without it.
-    pub fn prepare(
-        &self,
-        model: &str,
-        units: &[Unit],
-        temperature: Option<f64>,
-        seed: Option<i64>,
-    ) {
+    pub fn prepare(&self, model: &str, units: &[Unit], temperature: Option<f64>, seed: Option<i64>) {
         let Some(role) = Role::of(model) else { return };
         let items = self.index.of_units(units);
-        self.texts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .grow(items.len());
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner).grow(items.len());
         let sample = sample(temperature, seed, 0);
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         std::thread::scope(|scope| {
@@ -174,22 +156,14 @@ impl Simulator {
         });
     }
 
-    fn compute(
-        &self,
-        request: &ChatRequest<'_>,
-        role: Role,
-        key: RequestKey,
-        n: u32,
-        parser: &mut Parser,
-    ) -> Answer {
+    fn compute(&self, request: &ChatRequest<'_>, role: Role, key: RequestKey, n: u32, parser: &mut Parser) -> Answer {
         let question = request.question();
         let fault = of_answer(&self.settings.faults, self.settings.seed, key);
         let subject = match role {
             Role::Describer => shown(&self.index, parser, &question),
-            Role::Strong | Role::Weak => self
-                .finder
-                .named(&self.index, parser, &question)
-                .map_or(Shown::Nothing, Shown::Item),
+            Role::Strong | Role::Weak => {
+                self.finder.named(&self.index, parser, &question).map_or(Shown::Nothing, Shown::Item)
+            }
         };
         let mut usage = Usage::default();
         for message in &request.messages {
@@ -199,24 +173,14 @@ impl Simulator {
             let sample = sample(request.temperature, request.seed, n);
             let whole = match role {
                 Role::Describer => self.describe(&subject, parser, &request.model, sample),
-                Role::Strong | Role::Weak => {
-                    self.write(role, &subject, parser, &request.model, &question, sample)
-                }
+                Role::Strong | Role::Weak => self.write(role, &subject, parser, &request.model, &question, sample),
             };
             let mut dice = self.dice(b"fault", &request.model, &whole, sample);
             let (content, finish_reason) = faulty(&whole, role, fault, &mut dice);
             let (content, finish_reason) = cut(content, finish_reason, request.token_limit());
             usage.completion_tokens += token_estimate(&content);
-            let message = Reply {
-                role: "assistant",
-                content,
-            };
-            Choice {
-                index: n,
-                message,
-                logprobs: None,
-                finish_reason,
-            }
+            let message = Reply { role: "assistant", content };
+            Choice { index: n, message, logprobs: None, finish_reason }
         });
         let choices: Vec<Choice> = choices.collect();
         usage.total_tokens = usage.prompt_tokens + usage.completion_tokens;
@@ -230,13 +194,7 @@ impl Simulator {
             system_fingerprint: "simulator",
         };
         let body = serde_json::to_vec(&completion).unwrap_or_default();
-        Answer {
-            key,
-            completion,
-            body,
-            fault,
-            known: matches!(subject, Shown::Item(_)),
-        }
+        Answer { key, completion, body, fault, known: matches!(subject, Shown::Item(_)) }
     }
 
     fn describe(&self, subject: &Shown, parser: &mut Parser, model: &str, sample: u64) -> Arc<str> {
@@ -248,26 +206,13 @@ impl Simulator {
                 };
                 (text, item.unit, item.mention.to_string())
             }
-            Shown::Code {
-                code,
-                unit,
-                mention,
-            } => (code.clone(), *unit, mention.clone()),
+            Shown::Code { code, unit, mention } => (code.clone(), *unit, mention.clone()),
             Shown::Nothing => return "There is no code to describe in this message.".into(),
         };
-        let wording = self
-            .dice(b"wording", model, &code, sample)
-            .below(usize::from(WORDINGS)) as u8;
-        let key = hash(&[
-            b"description",
-            mention.as_bytes(),
-            code.as_bytes(),
-            &[wording],
-        ]);
+        let wording = self.dice(b"wording", model, &code, sample).below(usize::from(WORDINGS)) as u8;
+        let key = hash(&[b"description", mention.as_bytes(), code.as_bytes(), &[wording]]);
         self.kept(key, || {
-            let facts = facts(parser, &code, unit)
-                .map(|(facts, _)| facts)
-                .unwrap_or_default();
+            let facts = facts(parser, &code, unit).map(|(facts, _)| facts).unwrap_or_default();
             description(&facts, unit, &mention, self.settings.seed, wording)
         })
     }
@@ -282,40 +227,18 @@ impl Simulator {
         sample: u64,
     ) -> Arc<str> {
         let Shown::Item(at) = subject else {
-            let unit = if question.contains(" class ") {
-                Unit::Class
-            } else {
-                Unit::Function
-            };
-            return compose::stub(
-                question,
-                unit,
-                &mut self.dice(b"stub", model, question, sample),
-            )
-            .into();
+            let unit = if question.contains(" class ") { Unit::Class } else { Unit::Function };
+            return compose::stub(question, unit, &mut self.dice(b"stub", model, question, sample)).into();
         };
-        let key = hash(&[
-            b"code",
-            model.as_bytes(),
-            &at.to_le_bytes(),
-            &sample.to_le_bytes(),
-        ]);
+        let key = hash(&[b"code", model.as_bytes(), &at.to_le_bytes(), &sample.to_le_bytes()]);
         self.kept(key, || {
             let text = self.index.text(*at).unwrap_or_default();
             let bug_share = match role {
                 Role::Strong | Role::Describer => self.settings.strong_bug_share,
                 Role::Weak => self.settings.weak_bug_share,
             };
-            let quality = Quality {
-                bug_share,
-                broken_share: self.settings.broken_syntax_share,
-            };
-            compose::answer(
-                parser,
-                &text,
-                quality,
-                &mut self.dice(b"code", model, &text, sample),
-            )
+            let quality = Quality { bug_share, broken_share: self.settings.broken_syntax_share };
+            compose::answer(parser, &text, quality, &mut self.dice(b"code", model, &text, sample))
         })
     }
 
@@ -332,37 +255,18 @@ impl Simulator {
 
     fn dice(&self, purpose: &[u8], model: &str, text: &str, sample: u64) -> Dice {
         let seed = self.settings.seed.to_le_bytes();
-        Dice::of(&[
-            purpose,
-            &seed,
-            model.as_bytes(),
-            text.as_bytes(),
-            &sample.to_le_bytes(),
-        ])
+        Dice::of(&[purpose, &seed, model.as_bytes(), text.as_bytes(), &sample.to_le_bytes()])
     }
 }
 
 /// What tells answers to the same messages apart. At temperature 0 only the position among `n` answers does.
 fn sample(temperature: Option<f64>, seed: Option<i64>, n: u32) -> u64 {
     let temperature = temperature.unwrap_or(1.0);
-    let seed = if temperature == 0.0 {
-        0
-    } else {
-        seed.unwrap_or(0)
-    };
-    hash(&[
-        &seed.to_le_bytes(),
-        &temperature.to_bits().to_le_bytes(),
-        &n.to_le_bytes(),
-    ])
+    let seed = if temperature == 0.0 { 0 } else { seed.unwrap_or(0) };
+    hash(&[&seed.to_le_bytes(), &temperature.to_bits().to_le_bytes(), &n.to_le_bytes()])
 }
 
-fn faulty(
-    whole: &str,
-    role: Role,
-    fault: Option<FaultKind>,
-    dice: &mut Dice,
-) -> (String, FinishReason) {
+fn faulty(whole: &str, role: Role, fault: Option<FaultKind>, dice: &mut Dice) -> (String, FinishReason) {
     let content = match fault {
         Some(FaultKind::Empty) => String::new(),
         Some(FaultKind::Prose) if role == Role::Describer => {
@@ -403,10 +307,7 @@ fn cut(content: String, finish: FinishReason, limit: Option<u32>) -> (String, Fi
             over = middle;
         }
     }
-    (
-        content[..content.floor_char_boundary(fits)].to_owned(),
-        FinishReason::Length,
-    )
+    (content[..content.floor_char_boundary(fits)].to_owned(), FinishReason::Length)
 }
 
 #[cfg(test)]

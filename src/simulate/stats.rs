@@ -85,19 +85,14 @@ impl Counters {
 
     pub(super) fn snapshot(&self) -> Stats {
         let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let total =
-            |of: fn(&KeyCount) -> u32| inner.per_key.values().map(|c| u64::from(of(c))).sum();
+        let total = |of: fn(&KeyCount) -> u32| inner.per_key.values().map(|c| u64::from(of(c))).sum();
         Stats {
             requests: total(|count| count.requests),
             answered: total(|count| count.answered),
             refused: inner.refused,
             unknown: inner.unknown,
             faults: inner.faults.clone(),
-            per_key: inner
-                .per_key
-                .iter()
-                .map(|(key, count)| (*key, *count))
-                .collect(),
+            per_key: inner.per_key.iter().map(|(key, count)| (*key, *count)).collect(),
         }
     }
 }
@@ -119,17 +114,8 @@ mod tests {
         counters.note(a, Event::Answered { known: false });
         counters.note(b, Event::Fault(FaultKind::Drop));
         let json = serde_json::to_value(counters.snapshot()).unwrap();
-        assert_eq!(
-            (&json["requests"], &json["answered"], &json["refused"]),
-            (&3.into(), &1.into(), &1.into())
-        );
-        assert_eq!(
-            (&json["unknown"], &json["faults"]["drop"]),
-            (&1.into(), &1.into())
-        );
-        assert_eq!(
-            json["per_key"]["00000000000000000000000000000001"]["requests"],
-            2
-        );
+        assert_eq!((&json["requests"], &json["answered"], &json["refused"]), (&3.into(), &1.into(), &1.into()));
+        assert_eq!((&json["unknown"], &json["faults"]["drop"]), (&1.into(), &1.into()));
+        assert_eq!(json["per_key"]["00000000000000000000000000000001"]["requests"], 2);
     }
 }

@@ -12,49 +12,24 @@ pub(super) fn events(completion: &Completion, with_usage: bool) -> Vec<String> {
     let mut found = Vec::new();
     for choice in &completion.choices {
         let delta = |delta: &Value, finish: Option<&Value>| json!([{"index": choice.index, "delta": delta, "logprobs": null, "finish_reason": finish}]);
-        found.push(event(
-            completion,
-            &delta(&json!({"role": "assistant", "content": ""}), None),
-            None,
-            with_usage,
-        ));
+        found.push(event(completion, &delta(&json!({"role": "assistant", "content": ""}), None), None, with_usage));
         let mut rest = choice.message.content.as_str();
         while !rest.is_empty() {
             let (piece, after) = rest.split_at(rest.ceil_char_boundary(PIECE));
-            found.push(event(
-                completion,
-                &delta(&json!({"content": piece}), None),
-                None,
-                with_usage,
-            ));
+            found.push(event(completion, &delta(&json!({"content": piece}), None), None, with_usage));
             rest = after;
         }
         let finish = json!(choice.finish_reason);
-        found.push(event(
-            completion,
-            &delta(&json!({}), Some(&finish)),
-            None,
-            with_usage,
-        ));
+        found.push(event(completion, &delta(&json!({}), Some(&finish)), None, with_usage));
     }
     if with_usage {
-        found.push(event(
-            completion,
-            &json!([]),
-            Some(json!(completion.usage)),
-            true,
-        ));
+        found.push(event(completion, &json!([]), Some(json!(completion.usage)), true));
     }
     found.push("data: [DONE]\n\n".to_owned());
     found
 }
 
-fn event(
-    completion: &Completion,
-    choices: &Value,
-    usage: Option<Value>,
-    with_usage: bool,
-) -> String {
+fn event(completion: &Completion, choices: &Value, usage: Option<Value>, with_usage: bool) -> String {
     let mut chunk = json!({
         "id": completion.id,
         "object": "chat.completion.chunk",
@@ -78,26 +53,14 @@ mod tests {
     #[test]
     fn the_pieces_make_up_the_content_and_the_usage_comes_last() {
         let content = "é".repeat(40) + "\nend";
-        let message = Reply {
-            role: "assistant",
-            content: content.clone(),
-        };
+        let message = Reply { role: "assistant", content: content.clone() };
         let completion = Completion {
             id: "x".into(),
             object: "chat.completion",
             created: 1,
             model: "simulated-weak".into(),
-            choices: vec![Choice {
-                index: 0,
-                message,
-                logprobs: None,
-                finish_reason: FinishReason::Stop,
-            }],
-            usage: Usage {
-                prompt_tokens: 1,
-                completion_tokens: 2,
-                total_tokens: 3,
-            },
+            choices: vec![Choice { index: 0, message, logprobs: None, finish_reason: FinishReason::Stop }],
+            usage: Usage { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 },
             system_fingerprint: "simulator",
         };
         let all = events(&completion, true);
@@ -106,20 +69,10 @@ mod tests {
             .iter()
             .map(|event| serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap())
             .collect();
-        let text: String = chunks
-            .iter()
-            .filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str())
-            .collect();
+        let text: String = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
         assert_eq!(text, content);
         assert_eq!(chunks.last().unwrap()["usage"]["total_tokens"], 3);
-        assert_eq!(
-            chunks[chunks.len() - 2]["choices"][0]["finish_reason"],
-            "stop"
-        );
-        assert!(
-            events(&completion, false)
-                .iter()
-                .all(|event| !event.contains("usage"))
-        );
+        assert_eq!(chunks[chunks.len() - 2]["choices"][0]["finish_reason"], "stop");
+        assert!(events(&completion, false).iter().all(|event| !event.contains("usage")));
     }
 }

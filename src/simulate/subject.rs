@@ -17,11 +17,7 @@ pub(super) enum Shown {
     /// A snippet of the corpus.
     Item(u32),
     /// Other code, with the name to call it.
-    Code {
-        code: String,
-        unit: Unit,
-        mention: String,
-    },
+    Code { code: String, unit: Unit, mention: String },
     /// None at all.
     Nothing,
 }
@@ -35,26 +31,13 @@ pub(super) fn shown(index: &Index, parser: &mut Parser, question: &str) -> Shown
     if let Some(at) = index.by_text(&code) {
         return Shown::Item(at);
     }
-    let parts =
-        parser
-            .parse(&code)
-            .snippets(&code, &[Unit::Function, Unit::Class], &Limits::default());
+    let parts = parser.parse(&code).snippets(&code, &[Unit::Function, Unit::Class], &Limits::default());
     // Code with one definition that fills most of it is that definition, not a module.
-    let main = parts
-        .into_iter()
-        .next()
-        .filter(|part| part.text.len() * 10 > code.len() * 6);
+    let main = parts.into_iter().next().filter(|part| part.text.len() * 10 > code.len() * 6);
     let (unit, mention) = main.map_or((Unit::Module, "main.py".to_owned()), |part| {
-        (
-            part.unit,
-            mention(part.unit, &part.qualified_name, &part.signature, ""),
-        )
+        (part.unit, mention(part.unit, &part.qualified_name, &part.signature, ""))
     });
-    Shown::Code {
-        code,
-        unit,
-        mention,
-    }
+    Shown::Code { code, unit, mention }
 }
 
 /// What follows the mention in each wording of a snippet's description.
@@ -69,10 +52,7 @@ pub(super) struct Finder {
 
 impl Finder {
     pub(super) fn new(seed: u64) -> Self {
-        Self {
-            seed,
-            endings: Mutex::new(Cache::new(4096)),
-        }
+        Self { seed, endings: Mutex::new(Cache::new(4096)) }
     }
 
     /// The snippet that `question` asks for.
@@ -87,11 +67,7 @@ impl Finder {
         let rest = question.get(end..)?;
         let endings = self.endings(index, parser, span, items);
         let shared = |text: &String| {
-            let common = text
-                .bytes()
-                .zip(rest.bytes())
-                .take_while(|(a, b)| a == b)
-                .count();
+            let common = text.bytes().zip(rest.bytes()).take_while(|(a, b)| a == b).count();
             // A whole description beats a longer one that only begins alike.
             (common == text.len(), common)
         };
@@ -111,10 +87,7 @@ impl Finder {
         if let Some(known) = lock().get(key) {
             return known;
         }
-        let all = items
-            .iter()
-            .filter_map(|at| Some((*at, self.wordings(index, parser, *at)?)))
-            .collect();
+        let all = items.iter().filter_map(|at| Some((*at, self.wordings(index, parser, *at)?))).collect();
         let all: Endings = Arc::new(all);
         lock().insert(key, Arc::clone(&all));
         all
@@ -140,21 +113,11 @@ mod tests {
 
     fn index() -> Index {
         let sources = [
-            (
-                "a.py",
-                "def main():\n    \"\"\"Run the tests.\"\"\"\n    run(1)\n",
-            ),
-            (
-                "b.py",
-                "def main():\n    \"\"\"Run the server.\"\"\"\n    serve(2)\n\ndef g(a, b=1):\n    return a\n",
-            ),
+            ("a.py", "def main():\n    \"\"\"Run the tests.\"\"\"\n    run(1)\n"),
+            ("b.py", "def main():\n    \"\"\"Run the server.\"\"\"\n    serve(2)\n\ndef g(a, b=1):\n    return a\n"),
             ("c.py", "def main():\n    for x in y:\n        print(x)\n"),
         ];
-        Index::from_sources(
-            sources
-                .into_iter()
-                .map(|(path, text)| (path.to_owned(), text.to_owned())),
-        )
+        Index::from_sources(sources.into_iter().map(|(path, text)| (path.to_owned(), text.to_owned())))
     }
 
     #[test]
@@ -166,11 +129,7 @@ mod tests {
             for wording in 0..WORDINGS {
                 let text = description(&facts, item.unit, &item.mention, 5, wording);
                 let prompt = format!("Answer in `Python`.\n\n{text}\n\nGive only the code.");
-                assert_eq!(
-                    finder.named(&index, &mut parser, &prompt),
-                    Some(at),
-                    "{text}"
-                );
+                assert_eq!(finder.named(&index, &mut parser, &prompt), Some(at), "{text}");
             }
         }
     }
@@ -180,20 +139,13 @@ mod tests {
         let (index, mut parser) = (index(), Parser::new());
         let code = "def g(a, b=1):\n    return a";
         let expected = Shown::Item(index.by_mention("g(a, b)")[0]);
-        for prompt in [
-            format!("Describe:\n\n```python\n{code}\n```\nShort."),
-            format!("Describe:\n\n{code}\n\nInstruction:"),
-        ] {
+        for prompt in
+            [format!("Describe:\n\n```python\n{code}\n```\nShort."), format!("Describe:\n\n{code}\n\nInstruction:")]
+        {
             assert_eq!(shown(&index, &mut parser, &prompt), expected);
         }
-        let other = shown(
-            &index,
-            &mut parser,
-            "```python\ndef new(x):\n    return x\n```",
-        );
-        assert!(
-            matches!(other, Shown::Code { unit: Unit::Function, mention, .. } if mention == "new(x)")
-        );
+        let other = shown(&index, &mut parser, "```python\ndef new(x):\n    return x\n```");
+        assert!(matches!(other, Shown::Code { unit: Unit::Function, mention, .. } if mention == "new(x)"));
         assert_eq!(shown(&index, &mut parser, "Say something."), Shown::Nothing);
     }
 }

@@ -78,11 +78,7 @@ struct Frame {
 impl<'t> Survey<'t> {
     /// Walks `tree`, parsed from `text`.
     pub(super) fn new(tree: &'t Tree, text: &'t str) -> Self {
-        let mut survey = Self {
-            text,
-            bound: vec![Vec::new()],
-            ..Self::default()
-        };
+        let mut survey = Self { text, bound: vec![Vec::new()], ..Self::default() };
         let mut cursor = tree.walk();
         let mut frames: Vec<Frame> = Vec::new();
         let (mut scope, mut block) = (0, None);
@@ -90,15 +86,8 @@ impl<'t> Survey<'t> {
             let node = cursor.node();
             let kind = kind_of(node);
             let parent = frames.last().map_or(Kind::Other, |frame| frame.kind);
-            let field = if kind == Kind::Token {
-                None
-            } else {
-                cursor.field_name()
-            };
-            if matches!(parent, Kind::Block | Kind::Module)
-                && node.is_named()
-                && kind != Kind::Comment
-            {
+            let field = if kind == Kind::Token { None } else { cursor.field_name() };
+            if matches!(parent, Kind::Block | Kind::Module) && node.is_named() && kind != Kind::Comment {
                 survey.statement(node, kind, block, scope);
             }
             let descend = survey.note(node, kind, parent, field, scope);
@@ -111,10 +100,7 @@ impl<'t> Survey<'t> {
                     }
                     Kind::Block | Kind::Module => {
                         block = Some(survey.blocks.len());
-                        survey.blocks.push(Block {
-                            owner: parent,
-                            statements: Vec::new(),
-                        });
+                        survey.blocks.push(Block { owner: parent, statements: Vec::new() });
                     }
                     _ => {}
                 }
@@ -153,10 +139,8 @@ impl<'t> Survey<'t> {
         let before = self.text[line..bytes.start].trim().is_empty();
         let after = rest.split('\n').next().unwrap_or_default().trim();
         let Some(block) = block else { return };
-        let literal = kind == Kind::ExpressionStatement
-            && node
-                .child(0)
-                .is_some_and(|child| kind_of(child) == Kind::String);
+        let literal =
+            kind == Kind::ExpressionStatement && node.child(0).is_some_and(|child| kind_of(child) == Kind::String);
         self.statements.push(Statement {
             node,
             kind,
@@ -171,14 +155,7 @@ impl<'t> Survey<'t> {
     }
 
     /// Files `node` by its kind; returns whether to look inside.
-    fn note(
-        &mut self,
-        node: Node<'t>,
-        kind: Kind,
-        parent: Kind,
-        field: Option<&str>,
-        scope: usize,
-    ) -> bool {
+    fn note(&mut self, node: Node<'t>, kind: Kind, parent: Kind, field: Option<&str>, scope: usize) -> bool {
         match kind {
             Kind::Decorator
             | Kind::Type
@@ -190,9 +167,7 @@ impl<'t> Survey<'t> {
             | Kind::Token => return false,
             Kind::ExpressionStatement => {
                 // A string that stands alone is a docstring or a remark.
-                return node
-                    .child(0)
-                    .is_none_or(|child| kind_of(child) != Kind::String);
+                return node.child(0).is_none_or(|child| kind_of(child) != Kind::String);
             }
             Kind::Comment => self.comments.push(node),
             Kind::Identifier => self.name(node, parent, field, scope),
@@ -209,10 +184,9 @@ impl<'t> Survey<'t> {
             Kind::Raise => self.raises.push(node),
             Kind::For | Kind::While => self.loops.push(node),
             Kind::Yield => self.yields = true,
-            Kind::ListComprehension
-            | Kind::SetComprehension
-            | Kind::DictionaryComprehension
-            | Kind::Generator => self.comprehensions += 1,
+            Kind::ListComprehension | Kind::SetComprehension | Kind::DictionaryComprehension | Kind::Generator => {
+                self.comprehensions += 1
+            }
             _ => {}
         }
         if field == Some("condition") && matches!(parent, Kind::If | Kind::Elif | Kind::While) {
@@ -233,9 +207,7 @@ impl<'t> Survey<'t> {
             | Kind::TuplePattern
             | Kind::ListPattern
             | Kind::AsPatternTarget => self.bind(scope, text),
-            Kind::DefaultParameter | Kind::TypedDefaultParameter | Kind::NamedExpression
-                if field == Some("name") =>
-            {
+            Kind::DefaultParameter | Kind::TypedDefaultParameter | Kind::NamedExpression if field == Some("name") => {
                 self.bind(scope, text);
             }
             Kind::Assignment | Kind::For | Kind::ForInClause if field == Some("left") => {
@@ -275,8 +247,7 @@ impl<'t> Survey<'t> {
             .filter_map(|call| call.child_by_field_name("function"))
             .map(|function| function.end_byte())
             .collect();
-        self.attributes
-            .retain(|attribute| !called.contains(&attribute.end_byte()));
+        self.attributes.retain(|attribute| !called.contains(&attribute.end_byte()));
     }
 }
 
@@ -303,20 +274,9 @@ def f(a, b: int = 2, *rest):
         let parsed = Parser::new().parse(CODE);
         let survey = Survey::new(parsed.tree().unwrap(), CODE);
         assert_eq!(survey.variables(1), ["a", "b", "item", "rest", "total"]);
-        let names: Vec<&str> = survey
-            .names
-            .iter()
-            .map(|name| survey.of(name.node))
-            .collect();
-        assert_eq!(
-            names,
-            ["a", "item", "b", "rest", "item", "item", "total", "total"]
-        );
-        let attributes: Vec<&str> = survey
-            .attributes
-            .iter()
-            .map(|node| survey.of(*node))
-            .collect();
+        let names: Vec<&str> = survey.names.iter().map(|name| survey.of(name.node)).collect();
+        assert_eq!(names, ["a", "item", "b", "rest", "item", "item", "total", "total"]);
+        let attributes: Vec<&str> = survey.attributes.iter().map(|node| survey.of(*node)).collect();
         assert_eq!(attributes, ["size"]);
     }
 
@@ -324,11 +284,7 @@ def f(a, b: int = 2, *rest):
     fn decorators_annotations_and_docstrings_are_not_searched() {
         let parsed = Parser::new().parse(CODE);
         let survey = Survey::new(parsed.tree().unwrap(), CODE);
-        let constants: Vec<&str> = survey
-            .constants
-            .iter()
-            .map(|node| survey.of(*node))
-            .collect();
+        let constants: Vec<&str> = survey.constants.iter().map(|node| survey.of(*node)).collect();
         assert_eq!(constants, ["2", "0"]);
         assert!(survey.strings.is_empty());
     }
@@ -337,22 +293,11 @@ def f(a, b: int = 2, *rest):
     fn statements_know_their_lines_and_block() {
         let parsed = Parser::new().parse(CODE);
         let survey = Survey::new(parsed.tree().unwrap(), CODE);
-        let body = survey
-            .blocks
-            .iter()
-            .find(|block| block.owner == Kind::Function)
-            .unwrap();
+        let body = survey.blocks.iter().find(|block| block.owner == Kind::Function).unwrap();
         assert_eq!(body.statements.len(), 4);
-        let statements: Vec<_> = body
-            .statements
-            .iter()
-            .map(|n| &survey.statements[*n])
-            .collect();
+        let statements: Vec<_> = body.statements.iter().map(|n| &survey.statements[*n]).collect();
         assert!(statements[0].docstring && !statements[1].docstring);
-        assert_eq!(
-            &CODE[statements[1].lines.clone()],
-            "    total = 0  # four\n"
-        );
+        assert_eq!(&CODE[statements[1].lines.clone()], "    total = 0  # four\n");
         assert!(statements.iter().all(|statement| statement.whole));
     }
 }

@@ -26,11 +26,7 @@ pub(super) struct Window {
 
 impl Window {
     pub(super) fn new(limit: u32) -> Self {
-        Self {
-            limit,
-            admitted: VecDeque::new(),
-            sum: 0,
-        }
+        Self { limit, admitted: VecDeque::new(), sum: 0 }
     }
 
     /// How long to wait until `cost` fits; zero if it does now. What costs more than the limit itself never fits: it
@@ -65,11 +61,7 @@ impl Window {
     pub(super) fn allowance(&self, now: Instant) -> Allowance {
         let remaining = u64::from(self.limit).saturating_sub(self.sum) as u32;
         let last = self.admitted.back().map_or(now, |(at, _)| *at + WINDOW);
-        Allowance {
-            limit: self.limit,
-            remaining,
-            reset: last.saturating_duration_since(now),
-        }
+        Allowance { limit: self.limit, remaining, reset: last.saturating_duration_since(now) }
     }
 }
 
@@ -91,31 +83,16 @@ pub(super) struct Verdict {
 
 impl Quota {
     pub(super) fn new(requests: Option<u32>, tokens: Option<u32>) -> Self {
-        Self {
-            requests: requests.map(Window::new),
-            tokens: tokens.map(Window::new),
-        }
+        Self { requests: requests.map(Window::new), tokens: tokens.map(Window::new) }
     }
 
     /// Admits a request under both limits or refuses it under both; a refused one costs nothing.
     pub(super) fn take(&mut self, now: Instant, tokens: u32) -> Verdict {
-        let requests_wait = self
-            .requests
-            .as_mut()
-            .map_or(Duration::ZERO, |window| window.wait(now, 1));
-        let tokens_wait = self
-            .tokens
-            .as_mut()
-            .map_or(Duration::ZERO, |window| window.wait(now, tokens));
+        let requests_wait = self.requests.as_mut().map_or(Duration::ZERO, |window| window.wait(now, 1));
+        let tokens_wait = self.tokens.as_mut().map_or(Duration::ZERO, |window| window.wait(now, tokens));
         let wait = requests_wait.max(tokens_wait);
-        let refused = (wait > Duration::ZERO).then_some((
-            wait,
-            if requests_wait >= tokens_wait {
-                "requests"
-            } else {
-                "tokens"
-            },
-        ));
+        let refused =
+            (wait > Duration::ZERO).then_some((wait, if requests_wait >= tokens_wait { "requests" } else { "tokens" }));
         if refused.is_none() {
             for (window, cost) in [(&mut self.requests, 1), (&mut self.tokens, tokens)] {
                 if let Some(window) = window {
@@ -152,16 +129,9 @@ mod tests {
                 admitted.push(now);
             }
         }
-        assert!(
-            admitted
-                .windows(8)
-                .all(|w| w[7].duration_since(w[0]) >= WINDOW)
-        );
+        assert!(admitted.windows(8).all(|w| w[7].duration_since(w[0]) >= WINDOW));
         let minutes = now.duration_since(start).as_secs_f64() / 60.0;
-        assert!(
-            admitted.len() as f64 > minutes * 7.0 * 0.9,
-            "the allowance is used"
-        );
+        assert!(admitted.len() as f64 > minutes * 7.0 * 0.9, "the allowance is used");
     }
 
     #[tokio::test(start_paused = true)]
@@ -176,10 +146,7 @@ mod tests {
         let verdict = quota.take(now + seconds(60.0), 60);
         assert_eq!(verdict.refused, None);
         assert_eq!(verdict.tokens.map(|allowance| allowance.remaining), Some(0));
-        assert_eq!(
-            verdict.requests.map(|allowance| allowance.reset),
-            Some(WINDOW)
-        );
+        assert_eq!(verdict.requests.map(|allowance| allowance.reset), Some(WINDOW));
     }
 
     #[tokio::test(start_paused = true)]
@@ -187,12 +154,6 @@ mod tests {
         let now = Instant::now();
         let mut quota = Quota::new(Some(5), Some(100));
         assert_eq!(quota.take(now, 101).refused, Some((WINDOW, "tokens")));
-        assert_eq!(
-            quota
-                .take(now, 100)
-                .requests
-                .map(|allowance| allowance.remaining),
-            Some(4)
-        );
+        assert_eq!(quota.take(now, 100).requests.map(|allowance| allowance.remaining), Some(4));
     }
 }

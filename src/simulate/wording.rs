@@ -73,15 +73,8 @@ pub(super) fn third_person(word: &str) -> Option<String> {
         return Some(inflected(&word));
     }
     let stem = word.strip_suffix('s')?;
-    let stems = [
-        stem.to_owned(),
-        stem.trim_end_matches('e').to_owned(),
-        format!("{}y", stem.trim_end_matches("ie")),
-    ];
-    stems
-        .iter()
-        .any(|stem| VERBS.contains(stem.as_str()) && inflected(stem) == word)
-        .then_some(word)
+    let stems = [stem.to_owned(), stem.trim_end_matches('e').to_owned(), format!("{}y", stem.trim_end_matches("ie"))];
+    stems.iter().any(|stem| VERBS.contains(stem.as_str()) && inflected(stem) == word).then_some(word)
 }
 
 fn inflected(verb: &str) -> String {
@@ -117,8 +110,7 @@ pub(super) fn sentences(docstring: &str) -> Vec<String> {
                     sentence.push(' ');
                 }
                 sentence.push_str(&plain(word));
-                let stop = word.ends_with(['.', '!', '?'])
-                    && !ABBREVIATIONS.contains(&word.trim_start_matches('('));
+                let stop = word.ends_with(['.', '!', '?']) && !ABBREVIATIONS.contains(&word.trim_start_matches('('));
                 if stop {
                     found.push(std::mem::take(&mut sentence));
                 }
@@ -138,9 +130,7 @@ pub(super) fn sentences(docstring: &str) -> Vec<String> {
 
 /// A word without reStructuredText's markup: ":class:`x`" and "``x``" become "`x`".
 fn plain(word: &str) -> String {
-    let role = word
-        .find(":`")
-        .filter(|_| word.trim_start_matches('(').starts_with(':'));
+    let role = word.find(":`").filter(|_| word.trim_start_matches('(').starts_with(':'));
     let unmarked = role.map_or(word, |at| &word[at + 1..]);
     unmarked.replace("``", "`")
 }
@@ -151,11 +141,7 @@ pub(super) fn purpose(sentence: &str) -> Option<String> {
     let sentence = sentence.trim_end_matches(['.', '!', ' ']);
     let (first, rest) = sentence.split_once(' ').unwrap_or((sentence, ""));
     let verb = third_person(first)?;
-    Some(if rest.is_empty() {
-        verb
-    } else {
-        format!("{verb} {rest}")
-    })
+    Some(if rest.is_empty() { verb } else { format!("{verb} {rest}") })
 }
 
 /// What a function of this name does, as far as a name tells.
@@ -248,27 +234,15 @@ mod tests {
     #[test]
     fn sentences_end_at_stops_but_not_at_abbreviations_fields_or_heads() {
         let doc = "Return the name, e.g. a path,\n    or v1.2 of it. Never fails!\n\n    :param x: the thing.\n";
-        assert_eq!(
-            sentences(doc),
-            [
-                "Return the name, e.g. a path, or v1.2 of it.",
-                "Never fails!"
-            ]
-        );
+        assert_eq!(sentences(doc), ["Return the name, e.g. a path, or v1.2 of it.", "Never fails!"]);
         assert_eq!(sentences("Do it\n\nArgs:\n  x: a."), ["Do it."]);
         assert!(sentences("").is_empty());
-        assert_eq!(
-            sentences("See a :class:`Pool` or ``x``."),
-            ["See a `Pool` or `x`."]
-        );
+        assert_eq!(sentences("See a :class:`Pool` or ``x``."), ["See a `Pool` or `x`."]);
     }
 
     #[test]
     fn purposes_come_from_sentences_or_names() {
-        assert_eq!(
-            purpose("Parse the line.").as_deref(),
-            Some("parses the line")
-        );
+        assert_eq!(purpose("Parse the line.").as_deref(), Some("parses the line"));
         assert_eq!(purpose("The default handler."), None);
         assert_eq!(purpose_of_name("is_empty"), "tells whether it is empty");
         assert_eq!(purpose_of_name("to_json"), "converts its input to json");

@@ -15,16 +15,11 @@ fn arguments(call: Node<'_>) -> Vec<Node<'_>> {
         return Vec::new();
     }
     let mut cursor = list.walk();
-    list.named_children(&mut cursor)
-        .filter(|child| kind_of(*child) != Kind::Comment)
-        .collect()
+    list.named_children(&mut cursor).filter(|child| kind_of(*child) != Kind::Comment).collect()
 }
 
 fn is_plain(node: Node<'_>) -> bool {
-    !matches!(
-        kind_of(node),
-        Kind::KeywordArgument | Kind::ListSplat | Kind::DictionarySplat
-    )
+    !matches!(kind_of(node), Kind::KeywordArgument | Kind::ListSplat | Kind::DictionarySplat)
 }
 
 /// Two neighbouring positional arguments change places.
@@ -41,14 +36,8 @@ pub(super) fn swapped(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edit>>
         })
         .collect();
     let (a, b) = *dice.pick(&pairs)?;
-    let (first, second) = (
-        survey.text.get(a.byte_range())?,
-        survey.text.get(b.byte_range())?,
-    );
-    Some(vec![
-        Edit::replace(a.byte_range(), second),
-        Edit::replace(b.byte_range(), first),
-    ])
+    let (first, second) = (survey.text.get(a.byte_range())?, survey.text.get(b.byte_range())?);
+    Some(vec![Edit::replace(a.byte_range(), second), Edit::replace(b.byte_range(), first)])
 }
 
 /// The last argument of several, or a keyword argument, is left out.
@@ -75,11 +64,7 @@ pub(super) fn off_by_one(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edi
     let call = *dice.pick(&fitting)?;
     let shift = if dice.chance(0.7) { " - 1" } else { " + 1" };
     let counts = survey.text.get(call.byte_range())?.starts_with("len");
-    let at = if counts {
-        call.end_byte()
-    } else {
-        arguments(call).last()?.end_byte()
-    };
+    let at = if counts { call.end_byte() } else { arguments(call).last()?.end_byte() };
     Some(vec![Edit::insert(at, shift)])
 }
 
@@ -90,10 +75,7 @@ mod tests {
     #[test]
     fn arguments_are_swapped_dropped_and_shifted() {
         let has = |found: Vec<String>, text: &str| found.iter().any(|code| code.contains(text));
-        assert!(has(
-            results(super::swapped),
-            "compare(right[j], left[i], key=key)"
-        ));
+        assert!(has(results(super::swapped), "compare(right[j], left[i], key=key)"));
         assert!(has(results(super::dropped), "compare(left[i], right[j])"));
         assert!(has(results(super::off_by_one), "len(left) - 1"));
     }

@@ -8,17 +8,12 @@ use crate::simulate::survey::Survey;
 /// `if x` becomes `if not x`.
 pub(super) fn negated(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edit>> {
     let node = dice.pick(&survey.conditions)?.node;
-    let simple = matches!(
-        kind_of(node),
-        Kind::Identifier | Kind::Attribute | Kind::Call | Kind::Subscript | Kind::Comparison
-    );
+    let simple =
+        matches!(kind_of(node), Kind::Identifier | Kind::Attribute | Kind::Call | Kind::Subscript | Kind::Comparison);
     match kind_of(node) {
         Kind::Not => None,
         _ if simple => Some(vec![Edit::insert(node.start_byte(), "not ")]),
-        _ => Some(vec![
-            Edit::insert(node.start_byte(), "not ("),
-            Edit::insert(node.end_byte(), ")"),
-        ]),
+        _ => Some(vec![Edit::insert(node.start_byte(), "not ("), Edit::insert(node.end_byte(), ")")]),
     }
 }
 
@@ -46,22 +41,14 @@ pub(super) fn operand_added(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<
     let condition = *dice.pick(&survey.conditions)?;
     if !matches!(
         kind_of(condition.node),
-        Kind::Identifier
-            | Kind::Attribute
-            | Kind::Call
-            | Kind::Subscript
-            | Kind::Comparison
-            | Kind::Not
+        Kind::Identifier | Kind::Attribute | Kind::Call | Kind::Subscript | Kind::Comparison | Kind::Not
     ) {
         return None;
     }
     let name = dice.pick(survey.variables(condition.scope))?;
     let word = if dice.chance(0.6) { "and" } else { "or" };
     let not = if dice.chance(0.3) { "not " } else { "" };
-    Some(vec![Edit::insert(
-        condition.node.end_byte(),
-        format!(" {word} {not}{name}"),
-    )])
+    Some(vec![Edit::insert(condition.node.end_byte(), format!(" {word} {not}{name}"))])
 }
 
 #[cfg(test)]
@@ -71,10 +58,7 @@ mod tests {
     #[test]
     fn conditions_are_negated_weakened_and_widened() {
         let has = |found: Vec<String>, text: &str| found.iter().any(|code| code.contains(text));
-        assert!(has(
-            results(super::negated),
-            "while not (i < len(left) and j < len(right)):"
-        ));
+        assert!(has(results(super::negated), "while not (i < len(left) and j < len(right)):"));
         assert!(has(results(super::negated), "if not compare("));
         assert!(has(results(super::not_removed), "left is None or right:"));
         assert!(has(results(super::operand_dropped), "if left is None:"));

@@ -27,14 +27,7 @@ pub(super) fn number(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edit>> 
         Kind::Float => {
             let (whole, part) = old.split_once('.')?;
             let whole: u64 = whole.parse().ok()?;
-            format!(
-                "{}.{part}",
-                if dice.chance(0.5) {
-                    whole + 1
-                } else {
-                    whole * 10
-                }
-            )
+            format!("{}.{part}", if dice.chance(0.5) { whole + 1 } else { whole * 10 })
         }
         _ => return None,
     };
@@ -44,9 +37,7 @@ pub(super) fn number(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edit>> 
 /// A text with other spacing, case or a letter too few: the wrong key, the wrong separator.
 pub(super) fn text(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edit>> {
     let node = *dice.pick(&survey.strings)?;
-    let content = node
-        .child(1)
-        .filter(|child| kind_of(*child) == Kind::StringContent)?;
+    let content = node.child(1).filter(|child| kind_of(*child) == Kind::StringContent)?;
     if node.child_count() != 3 {
         return None;
     }
@@ -76,10 +67,8 @@ pub(super) fn text(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edit>> {
 /// `x[1:]` becomes `x[:]`, `x[:n]` becomes `x[:]`.
 pub(super) fn slice_bound_dropped(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edit>> {
     let slice = *dice.pick(&survey.slices)?;
-    let bounds: Vec<_> = (0..slice.child_count())
-        .filter_map(|n| slice.child(n))
-        .filter(tree_sitter::Node::is_named)
-        .collect();
+    let bounds: Vec<_> =
+        (0..slice.child_count()).filter_map(|n| slice.child(n)).filter(tree_sitter::Node::is_named).collect();
     let bound = dice.pick(&bounds)?;
     Some(vec![Edit::delete(bound.byte_range())])
 }
@@ -88,10 +77,7 @@ pub(super) fn slice_bound_dropped(survey: &Survey<'_>, dice: &mut Dice) -> Optio
 pub(super) fn index_shifted(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edit>> {
     let subscript = dice.pick(&survey.subscripts)?;
     let index = subscript.child_by_field_name("subscript")?;
-    if !matches!(
-        kind_of(index),
-        Kind::Identifier | Kind::Integer | Kind::Attribute
-    ) {
+    if !matches!(kind_of(index), Kind::Identifier | Kind::Integer | Kind::Attribute) {
         return None;
     }
     let shift = if dice.chance(0.5) { " + 1" } else { " - 1" };

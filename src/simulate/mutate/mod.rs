@@ -75,9 +75,7 @@ pub(super) fn bugs(survey: &Survey<'_>, dice: &mut Dice, count: usize, edits: &m
         }
     }
     if made == 0 && count > 0 {
-        made += usize::from(
-            statements::stubbed(survey).is_some_and(|proposal| edits.take(survey.text, proposal)),
-        );
+        made += usize::from(statements::stubbed(survey).is_some_and(|proposal| edits.take(survey.text, proposal)));
     }
     made
 }
@@ -137,11 +135,7 @@ def merge(left, right, key=None, limit=10):
             let results = results(*family);
             assert!(!results.is_empty(), "family {n} found no place");
             for code in results {
-                assert_eq!(
-                    syntax_fault(&mut parser, &code),
-                    None,
-                    "family {n}:\n{code}"
-                );
+                assert_eq!(syntax_fault(&mut parser, &code), None, "family {n}:\n{code}");
                 assert_ne!(code, CODE);
             }
         }

@@ -13,10 +13,7 @@ pub(super) fn arithmetic(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edi
     let node = *dice.pick(&survey.binaries)?;
     let operator = node.child_by_field_name("operator")?;
     // `'...' % x` formats a text: nobody mistakes that for arithmetic.
-    if node
-        .child_by_field_name("left")
-        .is_some_and(|left| kind_of(left) == Kind::String)
-    {
+    if node.child_by_field_name("left").is_some_and(|left| kind_of(left) == Kind::String) {
         return None;
     }
     replaced(survey, dice, operator, |old| match old {
@@ -37,9 +34,7 @@ pub(super) fn arithmetic(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edi
 
 /// `and` for `or`.
 pub(super) fn logic(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edit>> {
-    let operator = dice
-        .pick(&survey.booleans)?
-        .child_by_field_name("operator")?;
+    let operator = dice.pick(&survey.booleans)?.child_by_field_name("operator")?;
     replaced(survey, dice, operator, |old| match old {
         "and" => &["or"],
         "or" => &["and"],
@@ -49,9 +44,7 @@ pub(super) fn logic(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edit>> {
 
 /// `-=` for `+=`.
 pub(super) fn augmented(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edit>> {
-    let operator = dice
-        .pick(&survey.augmented)?
-        .child_by_field_name("operator")?;
+    let operator = dice.pick(&survey.augmented)?.child_by_field_name("operator")?;
     replaced(survey, dice, operator, |old| match old {
         "+=" => &["-=", "="],
         "-=" => &["+="],

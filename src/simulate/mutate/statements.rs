@@ -11,53 +11,31 @@ fn movable<'s, 't>(survey: &'s Survey<'t>, block: &Block) -> Vec<&'s Statement<'
         .statements
         .iter()
         .filter_map(|n| survey.statements.get(*n))
-        .filter(|s| {
-            s.whole
-                && !s.docstring
-                && !matches!(s.kind, Kind::Import | Kind::ImportFrom | Kind::Future)
-        })
+        .filter(|s| s.whole && !s.docstring && !matches!(s.kind, Kind::Import | Kind::ImportFrom | Kind::Future))
         .collect()
 }
 
 fn is_definition(statement: &Statement<'_>) -> bool {
-    matches!(
-        statement.kind,
-        Kind::Function | Kind::Class | Kind::Decorated
-    )
+    matches!(statement.kind, Kind::Function | Kind::Class | Kind::Decorated)
 }
 
 fn is_simple(statement: &Statement<'_>) -> bool {
-    matches!(
-        statement.kind,
-        Kind::ExpressionStatement | Kind::Assert | Kind::Delete
-    )
+    matches!(statement.kind, Kind::ExpressionStatement | Kind::Assert | Kind::Delete)
 }
 
 fn ends_block(statement: &Statement<'_>) -> bool {
-    matches!(
-        statement.kind,
-        Kind::Return | Kind::Raise | Kind::Break | Kind::Continue
-    )
+    matches!(statement.kind, Kind::Return | Kind::Raise | Kind::Break | Kind::Continue)
 }
 
 /// Deletes the lines of a run of statements; a block that would be empty gets `pass`.
-fn without(
-    survey: &Survey<'_>,
-    block: &Block,
-    first: &Statement<'_>,
-    last: &Statement<'_>,
-) -> Edit {
+fn without(survey: &Survey<'_>, block: &Block, first: &Statement<'_>, last: &Statement<'_>) -> Edit {
     let range = first.lines.start..last.lines.end;
     let rest = block
         .statements
         .iter()
         .filter_map(|n| survey.statements.get(*n))
         .any(|s| s.lines.start < range.start || s.lines.start >= range.end);
-    let text = if rest {
-        String::new()
-    } else {
-        format!("{}pass\n", survey.indent(first))
-    };
+    let text = if rest { String::new() } else { format!("{}pass\n", survey.indent(first)) };
     Edit::replace(range, text)
 }
 
@@ -87,11 +65,8 @@ pub(super) fn reordered(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edit
 
 /// A simple statement stands twice.
 pub(super) fn repeated(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edit>> {
-    let simple: Vec<&Statement<'_>> = survey
-        .statements
-        .iter()
-        .filter(|s| s.whole && is_simple(s) && !s.docstring && s.lines.len() < 200)
-        .collect();
+    let simple: Vec<&Statement<'_>> =
+        survey.statements.iter().filter(|s| s.whole && is_simple(s) && !s.docstring && s.lines.len() < 200).collect();
     let statement = *dice.pick(&simple)?;
     Some(vec![twice(survey, statement)?])
 }
@@ -99,10 +74,7 @@ pub(super) fn repeated(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edit>
 fn twice(survey: &Survey<'_>, statement: &Statement<'_>) -> Option<Edit> {
     let text = survey.text.get(statement.node.byte_range())?;
     let indent = survey.indent(statement);
-    Some(Edit::insert(
-        statement.node.end_byte(),
-        format!("\n{indent}{text}"),
-    ))
+    Some(Edit::insert(statement.node.end_byte(), format!("\n{indent}{text}")))
 }
 
 /// An `if` that only leaves (a guard) is left out.
@@ -110,8 +82,7 @@ pub(super) fn guard_dropped(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<
     let mut guards = Vec::new();
     for block in &survey.blocks {
         for statement in movable(survey, block) {
-            let only_if = statement.kind == Kind::If
-                && statement.node.child_by_field_name("alternative").is_none();
+            let only_if = statement.kind == Kind::If && statement.node.child_by_field_name("alternative").is_none();
             let leaves = survey.statements.iter().any(|inner| {
                 ends_block(inner)
                     && inner.node.start_byte() > statement.node.start_byte()
@@ -135,15 +106,9 @@ pub(super) fn guard_added(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Ed
         .filter_map(|block| movable(survey, block).first().copied())
         .collect();
     let first = *dice.pick(&bodies)?;
-    let head = first
-        .node
-        .parent()?
-        .parent()?
-        .child_by_field_name("parameters")?;
+    let head = first.node.parent()?.parent()?.child_by_field_name("parameters")?;
     let head = survey.text.get(head.byte_range())?;
-    let words: Vec<&str> = head
-        .split(|c: char| !c.is_alphanumeric() && c != '_')
-        .collect();
+    let words: Vec<&str> = head.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
     let bound = survey.variables(first.scope).iter();
     let parameters: Vec<&&str> = bound.filter(|name| words.contains(*name)).collect();
     let name = dice.pick(&parameters)?;
@@ -156,11 +121,7 @@ pub(super) fn guard_added(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Ed
 /// An assignment before a loop is repeated inside, where it starts over in every round.
 pub(super) fn reset_in_loop(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edit>> {
     let mut places = Vec::new();
-    for block in survey
-        .blocks
-        .iter()
-        .filter(|block| matches!(block.owner, Kind::For | Kind::While))
-    {
+    for block in survey.blocks.iter().filter(|block| matches!(block.owner, Kind::For | Kind::While)) {
         let Some(first) = movable(survey, block).first().copied() else {
             continue;
         };
@@ -170,18 +131,13 @@ pub(super) fn reset_in_loop(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<
                 && s.scope == first.scope
                 && s.lines.end < first.lines.start
                 && s.lines.len() < 80
-                && s.node
-                    .child(0)
-                    .is_some_and(|c| crate::python::kind_of(c) == Kind::Assignment)
+                && s.node.child(0).is_some_and(|c| crate::python::kind_of(c) == Kind::Assignment)
         });
         places.extend(before.take(2).map(|assignment| (first, assignment)));
     }
     let (first, assignment) = *dice.pick(&places)?;
     let text = survey.text.get(assignment.node.byte_range())?;
-    Some(vec![Edit::insert(
-        first.lines.start,
-        format!("{}{text}\n", survey.indent(first)),
-    )])
+    Some(vec![Edit::insert(first.lines.start, format!("{}{text}\n", survey.indent(first)))])
 }
 
 /// The end of a body is missing.
@@ -207,28 +163,15 @@ pub(super) fn truncated(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edit
 
 /// The whole body becomes a stub, for code that offers no other place for a bug.
 pub(super) fn stubbed(survey: &Survey<'_>) -> Option<Vec<Edit>> {
-    let block = survey
-        .blocks
-        .iter()
-        .find(|block| matches!(block.owner, Kind::Function | Kind::Class));
-    let statements: Vec<&Statement<'_>> = block?
-        .statements
-        .iter()
-        .filter_map(|n| survey.statements.get(*n))
-        .filter(|s| !s.docstring)
-        .collect();
+    let block = survey.blocks.iter().find(|block| matches!(block.owner, Kind::Function | Kind::Class));
+    let statements: Vec<&Statement<'_>> =
+        block?.statements.iter().filter_map(|n| survey.statements.get(*n)).filter(|s| !s.docstring).collect();
     let (Some(first), Some(last)) = (statements.first(), statements.last()) else {
         let doc = survey.statements.get(*block?.statements.first()?)?;
         let indent = survey.indent(doc);
-        return Some(vec![Edit::insert(
-            doc.node.end_byte(),
-            format!("\n{indent}raise NotImplementedError"),
-        )]);
+        return Some(vec![Edit::insert(doc.node.end_byte(), format!("\n{indent}raise NotImplementedError"))]);
     };
-    Some(vec![Edit::replace(
-        first.node.start_byte()..last.node.end_byte(),
-        "raise NotImplementedError",
-    )])
+    Some(vec![Edit::replace(first.node.start_byte()..last.node.end_byte(), "raise NotImplementedError")])
 }
 
 #[cfg(test)]
@@ -239,35 +182,16 @@ mod tests {
     fn statements_are_dropped_swapped_repeated_and_cut_off() {
         let has = |found: Vec<String>, text: &str| found.iter().any(|code| code.contains(text));
         assert!(has(results(super::dropped), "<= 0:\n            i += 1\n"));
-        assert!(has(
-            results(super::reordered),
-            "i += 1\n            merged.append(left[i])"
-        ));
-        assert!(has(
-            results(super::repeated),
-            "j += 1\n            j += 1\n"
-        ));
-        assert!(
-            results(super::truncated)
-                .iter()
-                .any(|code| !code.contains("return merged"))
-        );
+        assert!(has(results(super::reordered), "i += 1\n            merged.append(left[i])"));
+        assert!(has(results(super::repeated), "j += 1\n            j += 1\n"));
+        assert!(results(super::truncated).iter().any(|code| !code.contains("return merged")));
     }
 
     #[test]
     fn guards_come_and_go_and_sums_start_over() {
         let has = |found: Vec<String>, text: &str| found.iter().any(|code| code.contains(text));
-        assert!(has(
-            results(super::guard_dropped),
-            "lists.\"\"\"\n    merged = []"
-        ));
-        assert!(has(
-            results(super::guard_added),
-            "    if not limit:\n        return"
-        ));
-        assert!(has(
-            results(super::reset_in_loop),
-            "j < len(right):\n        i = j = 0\n"
-        ));
+        assert!(has(results(super::guard_dropped), "lists.\"\"\"\n    merged = []"));
+        assert!(has(results(super::guard_added), "    if not limit:\n        return"));
+        assert!(has(results(super::reset_in_loop), "j < len(right):\n        i = j = 0\n"));
     }
 }

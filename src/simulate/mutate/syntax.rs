@@ -4,8 +4,7 @@ use crate::simulate::dice::Dice;
 
 /// Loses a bracket or a colon, or breaks off in the middle of a line.
 pub(super) fn broken(code: &str, dice: &mut Dice) -> String {
-    let places =
-        |wanted: &str| -> Vec<usize> { code.match_indices(wanted).map(|(at, _)| at).collect() };
+    let places = |wanted: &str| -> Vec<usize> { code.match_indices(wanted).map(|(at, _)| at).collect() };
     let kind = dice.below(4);
     let found = match kind {
         0 => places(")\n"),
