@@ -53,8 +53,7 @@ struct Server(Child, String);
 impl Server {
     fn start(latency: Duration) -> support::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        let mut child =
-            command.args(["--serve", &latency.as_millis().to_string()]).stdout(Stdio::piped()).spawn()?;
+        let mut child = command.args(["--serve", &latency.as_millis().to_string()]).stdout(Stdio::piped()).spawn()?;
         let mut address = String::new();
         BufReader::new(child.stdout.take().ok_or("no output")?).read_line(&mut address)?;
         Ok(Self(child, format!("http://{}/v1", address.trim())))
@@ -90,10 +89,12 @@ async fn compare() -> support::Result<()> {
     for (stage, answers) in [("fast", ANSWERS), ("slow", SLOW_ANSWERS)] {
         let (outcome, seconds) = database::run(&store, &pipeline, dir.path(), select(stage, Some(answers))).await?;
         let meter = outcome.meters.iter().find(|meter| meter.name == stage).ok_or("no such stage")?;
-        let kept: i64 = sqlx::query_scalar("select count(*) from descriptions e join stages s on s.id = e.stage_id where s.name = $1")
-            .bind(stage)
-            .fetch_one(store.pool())
-            .await?;
+        let kept: i64 = sqlx::query_scalar(
+            "select count(*) from descriptions e join stages s on s.id = e.stage_id where s.name = $1",
+        )
+        .bind(stage)
+        .fetch_one(store.pool())
+        .await?;
         say(format!("{stage}: {kept} answers in {seconds:.2} s, {} rejected", meter.rejected()))?;
         rates.push(kept as f64 / seconds);
     }
@@ -115,11 +116,13 @@ async fn calls(url: &str, count: u64) -> support::Result<f64> {
         tokio::spawn(async move {
             let content = format!("{number}\n{}", "x = call(argument)\n".repeat(40));
             let messages = vec![Message { role: Role::User, content }];
-            let request = ChatRequest { model: "fixed".into(), messages, sampling: Arc::new(Sampling::default()), sample: 0 };
+            let request =
+                ChatRequest { model: "fixed".into(), messages, sampling: Arc::new(Sampling::default()), sample: 0 };
             matches!(client.call(&request, &cancel).await.result, CallResult::Answered(_))
         })
     });
-    let answered = calls.buffer_unordered(IN_FLIGHT).filter(|done| std::future::ready(matches!(done, Ok(true)))).count().await;
+    let answered =
+        calls.buffer_unordered(IN_FLIGHT).filter(|done| std::future::ready(matches!(done, Ok(true)))).count().await;
     Ok(answered as f64 / start.elapsed().as_secs_f64())
 }
 

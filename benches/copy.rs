@@ -52,7 +52,10 @@ async fn compare() -> support::Result<()> {
         chain.push(rows as f64 / start.elapsed().as_secs_f64());
         bare.push(rows as f64 / copy(&store, stages).await?);
         let last = chain.len() - 1;
-        say(format!("round {round}: {rows} rows, chain {:.0} rows/s, bare COPY {:.0} rows/s", chain[last], bare[last]))?;
+        say(format!(
+            "round {round}: {rows} rows, chain {:.0} rows/s, bare COPY {:.0} rows/s",
+            chain[last], bare[last]
+        ))?;
     }
     head()?;
     row("documents and snippets against bare COPY", median(chain), median(bare), "rows/s", "50 %")?;
@@ -124,9 +127,11 @@ async fn batches(
 async fn copy(store: &Store, [ingest, parse]: [StageId; 2]) -> support::Result<f64> {
     let mut seconds = 0.0;
     for (table, stage) in [("documents", ingest), ("snippets", parse)] {
-        let out = format!("copy (select * from {table} where stage_id = {stage} order by id) to stdout (format binary)");
+        let out =
+            format!("copy (select * from {table} where stage_id = {stage} order by id) to stdout (format binary)");
         let pieces: Vec<_> = store.pool().copy_out_raw(&out).await?.try_collect().await?;
-        for statement in [format!("drop table if exists bare_{table}"), format!("create table bare_{table} (like {table})")]
+        for statement in
+            [format!("drop table if exists bare_{table}"), format!("create table bare_{table} (like {table})")]
         {
             sqlx::query(AssertSqlSafe(statement)).execute(store.pool()).await?;
         }

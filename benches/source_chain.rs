@@ -64,7 +64,12 @@ fn compare() -> support::Result<()> {
     // Many small documents: what each leaves behind must show against what is in flight at any time.
     let peak = |file: &str| Ok::<_, Box<dyn std::error::Error>>(figures(&child(&["--chain", file])?)?[1]);
     let (smaller, larger) = (peak(&half)?, peak(&pieces)?);
-    say(format!("peak {:.0} MB with {:.0} documents, {:.0} MB with {documents}", smaller / 1e6, documents / 2.0, larger / 1e6))?;
+    say(format!(
+        "peak {:.0} MB with {:.0} documents, {:.0} MB with {documents}",
+        smaller / 1e6,
+        documents / 2.0,
+        larger / 1e6
+    ))?;
     let growth = (larger - smaller) / (documents / 2.0);
     head()?;
     row("source chain against bare parse", median(chain), median(bare), "MB/s", "80 %")?;

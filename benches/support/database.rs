@@ -3,8 +3,8 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use codepmp::stages::{Loaded, Services, load};
 use codepmp::engine::runner::{Options, Outcome, Runner};
+use codepmp::stages::{Loaded, Services, load};
 use codepmp::store::Store;
 use codepmp::store::pool::{Database, database};
 use codepmp::store::runs::NewRun;

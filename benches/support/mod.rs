@@ -46,7 +46,8 @@ pub fn say(line: impl std::fmt::Display) -> Result<()> {
 
 /// This program again with other arguments, so that its memory and its threads are its own; what it printed.
 pub fn child(arguments: &[&str]) -> Result<String> {
-    let output = Command::new(std::env::current_exe()?).args(arguments).stderr(std::process::Stdio::inherit()).output()?;
+    let output =
+        Command::new(std::env::current_exe()?).args(arguments).stderr(std::process::Stdio::inherit()).output()?;
     if !output.status.success() {
         return Err(format!("the part `{}` ended with {}", arguments.join(" "), output.status).into());
     }

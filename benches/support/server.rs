@@ -33,7 +33,12 @@ fn response(body: &str) -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into()
 }
 
-async fn converse(mut stream: TcpStream, chat: Arc<[u8]>, latency: Duration, arrivals: Arrivals) -> std::io::Result<()> {
+async fn converse(
+    mut stream: TcpStream,
+    chat: Arc<[u8]>,
+    latency: Duration,
+    arrivals: Arrivals,
+) -> std::io::Result<()> {
     let mut held = Vec::with_capacity(16 << 10);
     loop {
         let (end, posted) = loop {

@@ -185,7 +185,7 @@ impl Store {
             .retrying(|| async {
                 let mut tx = self.pool().begin().await?;
                 spare_foreign_keys(&mut tx).await?;
-            if !move_on(&mut tx, batch).await? {
+                if !move_on(&mut tx, batch).await? {
                     tx.rollback().await?;
                     return Ok(false);
                 }

@@ -33,7 +33,10 @@ enum Finding {
     Objection(&'static str, String),
     Passed,
     Sketch(Sketch),
-    Snippets { snippets: Vec<Snippet>, outside: u32 },
+    Snippets {
+        snippets: Vec<Snippet>,
+        outside: u32,
+    },
     /// To be found in the document's turn.
     Open,
 }
