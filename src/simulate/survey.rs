@@ -185,7 +185,7 @@ impl<'t> Survey<'t> {
             Kind::For | Kind::While => self.loops.push(node),
             Kind::Yield => self.yields = true,
             Kind::ListComprehension | Kind::SetComprehension | Kind::DictionaryComprehension | Kind::Generator => {
-                self.comprehensions += 1
+                self.comprehensions += 1;
             }
             _ => {}
         }
