@@ -16,8 +16,8 @@ lint: setup ## Check format, lints and documentation
 	cargo clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 
-bench: setup ## Run the benchmarks
-	cargo bench --locked
+bench: setup corpus ## Run the benchmarks
+	CODEPMP_BENCH_ARCHIVES=$(CURDIR)/corpus cargo bench --locked --bench dedupe --bench source_chain --bench copy --bench answers --bench rate
 
 setup: ## Install the system parts that are missing (Debian)
 	@scripts/setup.sh

@@ -9,6 +9,7 @@
 
 mod support;
 
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -134,7 +135,8 @@ fn pipeline(fast: &str, slow: &str) -> String {
          [[stages]]\nname = \"parse\"\nkind = \"parse\"\nneeds = [\"ingest\"]\n",
     );
     for (name, url, temperature) in [("fast", fast, "0.5"), ("slow", slow, "0.6")] {
-        text += &format!(
+        let _ = write!(
+            text,
             "[endpoints.{name}]\nbase_url = \"{url}\"\nmodel = \"fixed\"\nconcurrency = {IN_FLIGHT}\n\
              [[stages]]\nname = \"{name}\"\nkind = \"describe\"\nneeds = [\"parse\"]\nendpoint = \"{name}\"\n\
              sampling = {{ temperature = {temperature} }}\nprompt.user = \"Describe this:\\n{{{{ code }}}}\"\n",

@@ -102,7 +102,7 @@ impl Random {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let x = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (u128::from(x ^ (x >> 31)) * bound as u128 >> 64) as usize
+        ((u128::from(x ^ (x >> 31)) * bound as u128) >> 64) as usize
     }
 
     fn shuffle<T>(&mut self, items: &mut [T]) {
@@ -125,7 +125,7 @@ fn read_folder(folder: &Path) -> Result<Vec<String>> {
         let mut archive = zip::ZipArchive::new(File::open(&path)?)?;
         for at in 0..archive.len() {
             let mut entry = archive.by_index(at)?;
-            if !Path::new(&*entry.name()?).extension().is_some_and(|end| end == "py") {
+            if Path::new(&*entry.name()?).extension().is_none_or(|end| end != "py") {
                 continue;
             }
             let mut text = String::new();

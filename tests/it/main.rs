@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bad_input;
+mod copies;
 mod corpus;
 mod kill;
 mod looking;
