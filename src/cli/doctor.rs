@@ -6,6 +6,7 @@ use std::path::Path;
 use super::Exit;
 use crate::store::local::{Binaries, Cluster};
 use crate::store::{Store, external_url};
+use crate::telemetry::one_line;
 
 /// `codepmp doctor`
 pub async fn doctor(data_dir: &Path) -> anyhow::Result<Exit> {
@@ -37,6 +38,6 @@ pub async fn doctor(data_dir: &Path) -> anyhow::Result<Exit> {
         let version: String = store.server_version().await?;
         anyhow::Ok(version)
     };
-    tell("connection", version.await.map_err(|error| format!("{error:#}")));
+    tell("connection", version.await.map_err(|error| one_line(&error)));
     Ok(if healthy { Exit::Done } else { Exit::Failed })
 }

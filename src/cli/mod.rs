@@ -23,6 +23,7 @@ use clap::Parser as _;
 use self::args::{Args, Command};
 use crate::config::ConfigError;
 use crate::shutdown::INTERRUPTED;
+use crate::telemetry::one_line;
 use crate::store::{Store, StoreError};
 
 /// How a command ended, as its exit code tells.
@@ -68,7 +69,7 @@ pub fn main() -> ExitCode {
             let wrong = error.chain().any(|cause| {
                 cause.is::<ConfigError>() || matches!(cause.downcast_ref(), Some(StoreError::Missing { .. }))
             });
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", one_line(&error));
             if wrong { Exit::Wrong.into() } else { Exit::Failed.into() }
         }
     }

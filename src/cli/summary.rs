@@ -8,6 +8,7 @@ use super::progress::Output;
 use super::table::{brief, number, table};
 use crate::engine::runner::Outcome;
 use crate::store::Store;
+use crate::telemetry::one_line;
 
 /// Prints the summary and one pair. True if rows of a model stage were rejected.
 pub async fn print(store: &Store, outcome: &Outcome, output: Output) -> anyhow::Result<bool> {
@@ -25,7 +26,7 @@ pub async fn print(store: &Store, outcome: &Outcome, output: Output) -> anyhow::
             })
             .collect();
         let failures: Vec<_> = (outcome.failures.iter())
-            .map(|(stage, error)| json!({ "stage": stage, "message": format!("{error:#}") }))
+            .map(|(stage, error)| json!({ "stage": stage, "message": one_line(error) }))
             .collect();
         let summary = json!({ "event": "summary", "run": outcome.run, "interrupted": outcome.interrupted,
                               "failures": failures, "stages": stages, "figures": figures });
@@ -89,7 +90,7 @@ pub async fn print(store: &Store, outcome: &Outcome, output: Output) -> anyhow::
         out!("{}", table(&head, rows));
     }
     for (stage, error) in &outcome.failures {
-        eprintln!("\nstage `{stage}` failed: {error:#}");
+        eprintln!("\nstage `{stage}` failed: {}", one_line(error));
     }
     if outcome.interrupted {
         outln!("\nInterrupted: whatever was answered is committed; run the same command to go on.");

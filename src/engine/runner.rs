@@ -15,6 +15,7 @@ use crate::progress::{Meter, State};
 use crate::store::Store;
 use crate::store::runs::NewRun;
 use crate::store::stages::NewStage;
+use crate::telemetry::one_line;
 
 /// What the command line asks of a run.
 #[derive(Clone, Debug, Default)]
@@ -181,7 +182,7 @@ impl<S: Stage> Runner<S> {
                 Ok(()) if stops[group].is_cancelled() => State::Interrupted,
                 Ok(()) => State::Done,
             };
-            let message = result.as_ref().err().map(|error| format!("{error:#}"));
+            let message = result.as_ref().err().map(one_line);
             for meter in &meters {
                 meter.set_state(state);
                 let _ = self.store.note_stage(run, meter, message.as_deref()).await;

@@ -19,13 +19,14 @@ pub(super) fn text(port: u16, socket: Option<&Path>, durability: Durability, lz4
          unix_socket_permissions = 0700\n\
          timezone = 'UTC'\n\
          log_timezone = 'UTC'\n\
-         wal_compression = on\n\
          jit = off\n",
         socket.unwrap_or_default(),
     );
-    if lz4 {
-        text.push_str("default_toast_compression = lz4\n");
-    }
+    text.push_str(if lz4 {
+        "default_toast_compression = lz4\nwal_compression = lz4\n"
+    } else {
+        "wal_compression = on\n"
+    });
     let rest = match durability {
         Durability::Safe => {
             "max_connections = 100\n\
