@@ -23,8 +23,8 @@ use clap::Parser as _;
 use self::args::{Args, Command};
 use crate::config::ConfigError;
 use crate::shutdown::INTERRUPTED;
-use crate::telemetry::one_line;
 use crate::store::{Store, StoreError};
+use crate::telemetry::one_line;
 
 /// How a command ended, as its exit code tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
