@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use codepmp::engine::runner::Options;
-use support::{THREADS, child, corpus, database, figures, head, median, peak_memory, row, runtime, say};
+use support::{THREADS, Used, child, corpus, database, figures, head, median, peak_memory, row, runtime, say};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -46,20 +46,25 @@ fn compare() -> support::Result<()> {
     say(format!("{} documents, {megabytes:.1} MB of Python, {THREADS} threads, {ROUNDS} rounds", texts.len()))?;
     drop(texts);
     let (whole, half, pieces) = (whole.to_string_lossy(), half.to_string_lossy(), pieces.to_string_lossy());
-    let (mut bare, mut chain) = (Vec::new(), Vec::new());
+    let (mut bare, mut chain, mut busy) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=ROUNDS {
-        let parsed = megabytes / figures(&child(&["--parse", &whole])?)?[0];
+        let alone = figures(&child(&["--parse", &whole])?)?;
         let printed = child(&["--chain", &whole])?;
         let found = figures(&printed)?;
-        let chained = megabytes / found[0];
+        let (parsed, chained) = (megabytes / alone[0], megabytes / found[0]);
+        let (own, server) = (found[2], found[3]);
         say(format!(
-            "round {round}: parse {parsed:.2} MB/s, chain {chained:.2} MB/s ({:.1} %), peak {:.0} MB; {}",
+            "round {round}: parse {parsed:.2} MB/s, chain {chained:.2} MB/s ({:.1} %), peak {:.0} MB; \
+             processor {:.2} s against {own:.2} + {server:.2} s ({:.1} %); {}",
             100.0 * chained / parsed,
             found[1] / 1e6,
+            alone[1],
+            100.0 * alone[1] / (own + server),
             printed.lines().next().unwrap_or_default()
         ))?;
         bare.push(parsed);
         chain.push(chained);
+        busy.push(alone[1] / (own + server));
     }
     // Many small documents: what each leaves behind must show against what is in flight at any time.
     let peak = |file: &str| Ok::<_, Box<dyn std::error::Error>>(figures(&child(&["--chain", file])?)?[1]);
@@ -73,6 +78,7 @@ fn compare() -> support::Result<()> {
     let growth = (larger - smaller) / (documents / 2.0);
     head()?;
     row("source chain against bare parse", median(chain), median(bare), "MB/s", "80 %")?;
+    row("the same by processor time", 100.0 * median(busy), 100.0, "of 100", "80 %")?;
     row("peak memory growth", growth, 400.0, "B/document", "at most 100 %")?;
     Ok(())
 }
@@ -81,7 +87,7 @@ fn compare() -> support::Result<()> {
 fn parse(file: &Path) -> support::Result<()> {
     let texts = corpus::read_jsonl(file)?;
     let next = AtomicUsize::new(0);
-    let start = Instant::now();
+    let (start, used) = (Instant::now(), Used::here()?);
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
@@ -93,7 +99,8 @@ fn parse(file: &Path) -> support::Result<()> {
             });
         }
     });
-    say(start.elapsed().as_secs_f64())
+    let seconds = start.elapsed().as_secs_f64();
+    say(format!("{seconds} {}", Used::here()? - used))
 }
 
 async fn chain(file: &Path) -> support::Result<()> {
@@ -123,10 +130,12 @@ async fn chain(file: &Path) -> support::Result<()> {
         "#,
         file.display()
     );
+    let (used, server) = (Used::here()?, database::server_seconds(dir.path())?);
     let (outcome, seconds) = database::run(&store, &pipeline, dir.path(), Options::default()).await?;
     let counts = outcome.meters.iter().map(|meter| format!("{} {}+{}", meter.name, meter.done(), meter.rejected()));
     say(counts.collect::<Vec<_>>().join(", "))?;
-    say(format!("{seconds} {}", peak_memory()?))?;
+    let (used, server) = (Used::here()? - used, database::server_seconds(dir.path())? - server);
+    say(format!("{seconds} {} {used} {server}", peak_memory()?))?;
     database.close().await;
     Ok(())
 }

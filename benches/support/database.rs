@@ -51,3 +51,21 @@ pub async fn run(store: &Store, text: &str, dir: &Path, options: Options) -> Res
     }
     Ok((outcome, seconds))
 }
+
+/// Seconds of processor time that the server in `dir` has used so far, its children included.
+pub fn server_seconds(dir: &Path) -> Result<f64> {
+    let pid = std::fs::read_to_string(dir.join("data/postgres/data/postmaster.pid"))?;
+    let pid = pid.lines().next().ok_or("an empty postmaster.pid")?.to_owned();
+    let mut seconds = 0.0;
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        // A process may end between the two reads; it counts with its parent then.
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        let used = super::Used::of(&stat)?;
+        if used.pid == pid {
+            seconds += used.own + used.children;
+        } else if used.parent == pid {
+            seconds += used.own;
+        }
+    }
+    Ok(seconds)
+}

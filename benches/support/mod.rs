@@ -68,6 +68,38 @@ pub fn peak_memory() -> Result<f64> {
     Ok(kilobytes * 1024.0)
 }
 
+/// Processor time of a process, from `/proc/PID/stat`, whose unit is a hundredth of a second.
+pub struct Used {
+    pub pid: String,
+    pub parent: String,
+    /// Seconds of its threads.
+    pub own: f64,
+    /// Seconds of its children that have ended.
+    pub children: f64,
+}
+
+impl Used {
+    /// From the text of the file.
+    pub fn of(stat: &str) -> Result<Self> {
+        let odd = "an odd /proc/PID/stat";
+        // The second field is the name, in brackets, with any characters in it.
+        let (pid, rest) = stat.split_once(" (").ok_or(odd)?;
+        let fields: Vec<&str> = rest[rest.rfind(')').ok_or(odd)? + 2..].split(' ').collect();
+        let seconds = |at: usize| Ok::<_, Box<dyn Error>>(fields.get(at).ok_or(odd)?.parse::<f64>()? / 100.0);
+        Ok(Self {
+            pid: pid.to_owned(),
+            parent: fields.get(1).ok_or(odd)?.to_string(),
+            own: seconds(11)? + seconds(12)?,
+            children: seconds(13)? + seconds(14)?,
+        })
+    }
+
+    /// Seconds of this process so far.
+    pub fn here() -> Result<f64> {
+        Ok(Self::of(&std::fs::read_to_string("/proc/self/stat")?)?.own)
+    }
+}
+
 /// A runtime like the program's, with [`THREADS`] workers.
 pub fn runtime() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?)

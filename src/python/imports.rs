@@ -70,7 +70,8 @@ impl Import {
     }
 }
 
-/// The imports of a document with every place where one of their names occurs, from one pass over the text.
+/// The imports of a document with every place where one of their names occurs, from one pass over the parts of the
+/// text that matter.
 pub(super) struct Uses<'a> {
     source: &'a str,
     imports: &'a [Import],
@@ -79,7 +80,8 @@ pub(super) struct Uses<'a> {
 }
 
 impl<'a> Uses<'a> {
-    pub(super) fn new(source: &'a str, imports: &'a [Import]) -> Self {
+    /// Looks at the parts of `source` that will be asked about: in order, and none overlapping another.
+    pub(super) fn new(source: &'a str, imports: &'a [Import], parts: &[Range<usize>]) -> Self {
         let mut bound: HashMap<&str, Vec<usize>> = HashMap::new();
         // One bit for each (first byte, length): most names of a text fail here and are never hashed.
         let mut likely = [0u64; 256];
@@ -96,7 +98,7 @@ impl<'a> Uses<'a> {
         let mut places = Vec::new();
         if !bound.is_empty() {
             let bytes = source.as_bytes();
-            lexemes(source, |lexeme, start, end| {
+            let mut look = |lexeme, start: usize, end: usize| {
                 let attribute = start > 0 && bytes[start - 1] == b'.';
                 let may_be = likely[usize::from(bytes[start])] >> ((end - start) % 64) & 1 == 1;
                 if lexeme == Lexeme::Name
@@ -106,7 +108,11 @@ impl<'a> Uses<'a> {
                 {
                     places.extend(found.iter().map(|n| (start, *n)));
                 }
-            });
+            };
+            for part in parts {
+                let from = part.start;
+                lexemes(&source[part.clone()], |lexeme, start, end| look(lexeme, from + start, from + end));
+            }
             places.retain(|(byte, n)| !imports[*n].statement.contains(byte));
         }
         Self { source, imports, places }

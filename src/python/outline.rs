@@ -189,8 +189,8 @@ fn visit<'tree>(
             found.does_something = true;
             found.flaws.push(Flaw::new(FlawKind::OldStatement, node));
         }
-        Kind::ExpressionStatement => {
-            found.does_something |= node.child(0).is_some_and(|child| {
+        Kind::ExpressionStatement if !found.does_something => {
+            found.does_something = node.child(0).is_some_and(|child| {
                 !matches!(
                     kind_of(child),
                     Kind::Identifier
@@ -203,7 +203,13 @@ fn visit<'tree>(
                 )
             });
         }
-        Kind::Comment | Kind::Token | Kind::Module | Kind::Block | Kind::Error | Kind::Other => {}
+        Kind::ExpressionStatement
+        | Kind::Comment
+        | Kind::Token
+        | Kind::Module
+        | Kind::Block
+        | Kind::Error
+        | Kind::Other => {}
         _ => found.does_something = true,
     }
     None

@@ -4,7 +4,7 @@ use tree_sitter::Tree;
 
 use super::fault::{Flaw, FlawKind, SyntaxFault};
 use super::outline::{Outline, outline};
-use super::scan::lexemes;
+use super::scan::nesting;
 
 /// Brackets inside brackets that are read at most; CPython's tokenizer has the same limit (`MAXLEVEL`).
 pub const MAX_NESTING: usize = 200;
@@ -39,7 +39,7 @@ impl Parser {
         if source.len() > MAX_BYTES {
             return Parsed::refused(FlawKind::Size);
         }
-        if lexemes(source, |_, _, _| {}) > MAX_NESTING {
+        if nesting(source) > MAX_NESTING {
             return Parsed::refused(FlawKind::Nesting);
         }
         match self.inner.parse(source, None) {

@@ -1,4 +1,5 @@
 //! A lexer for the little that does not need a tree: names outside comments and strings, and how deep brackets nest.
+//! It runs on every document.
 
 /// A piece of source that [`lexemes`] reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,34 +12,79 @@ pub enum Lexeme {
     Text,
 }
 
-/// Reports each name, comment and string of `source` with its byte range, and returns how deep brackets nest.
-/// Unclosed strings end at their line (one quote) or at the end of the source (three).
-pub fn lexemes(source: &str, mut report: impl FnMut(Lexeme, usize, usize)) -> usize {
+/// What a byte may begin, outside strings and comments.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Other,
+    Open,
+    Close,
+    Hash,
+    Quote,
+    Digit,
+    Name,
+}
+
+const CLASSES: [Class; 256] = {
+    let mut classes = [Class::Other; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        classes[byte] = match byte as u8 {
+            b'(' | b'[' | b'{' => Class::Open,
+            b')' | b']' | b'}' => Class::Close,
+            b'#' => Class::Hash,
+            b'"' | b'\'' => Class::Quote,
+            b'0'..=b'9' => Class::Digit,
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => Class::Name,
+            _ => Class::Other,
+        };
+        byte += 1;
+    }
+    classes
+};
+
+/// How deep brackets nest in `source`. Unclosed strings end as for [`lexemes`].
+pub fn nesting(source: &str) -> usize {
     let bytes = source.as_bytes();
     let (mut at, mut depth, mut deepest) = (0usize, 0usize, 0usize);
     while let Some(&byte) = bytes.get(at) {
-        match byte {
-            b'(' | b'[' | b'{' => {
+        match CLASSES[usize::from(byte)] {
+            Class::Open => {
                 depth += 1;
                 deepest = deepest.max(depth);
                 at += 1;
             }
-            b')' | b']' | b'}' => {
+            Class::Close => {
                 depth = depth.saturating_sub(1);
                 at += 1;
             }
-            b'#' => {
+            Class::Hash => at = line_end(bytes, at),
+            Class::Quote => at = string_end(bytes, at),
+            Class::Other | Class::Digit | Class::Name => at += 1,
+        }
+    }
+    deepest
+}
+
+/// Reports each name, comment and string of `source` with its byte range. Unclosed strings end at their line (one
+/// quote) or at the end of the source (three).
+pub fn lexemes(source: &str, mut report: impl FnMut(Lexeme, usize, usize)) {
+    let bytes = source.as_bytes();
+    let mut at = 0usize;
+    while let Some(&byte) = bytes.get(at) {
+        match CLASSES[usize::from(byte)] {
+            Class::Other | Class::Open | Class::Close => at += 1,
+            Class::Hash => {
                 let end = line_end(bytes, at);
                 report(Lexeme::Comment, at, end);
                 at = end;
             }
-            b'"' | b'\'' => {
+            Class::Quote => {
                 let end = string_end(bytes, at);
                 report(Lexeme::Text, at, end);
                 at = end;
             }
-            b'0'..=b'9' => at = name_end(bytes, at),
-            _ if is_name(byte) => {
+            Class::Digit => at = name_end(bytes, at),
+            Class::Name => {
                 let end = name_end(bytes, at);
                 let quote = matches!(bytes.get(end), Some(b'"' | b'\''));
                 if quote && is_prefix(&bytes[at..end]) {
@@ -53,10 +99,8 @@ pub fn lexemes(source: &str, mut report: impl FnMut(Lexeme, usize, usize)) -> us
                     at = end;
                 }
             }
-            _ => at += 1,
         }
     }
-    deepest
 }
 
 /// Names between the braces of an f-string; format specifications count too, which errs towards reporting.
@@ -86,7 +130,7 @@ fn interpolated_names(bytes: &[u8], start: usize, end: usize, report: &mut impl 
 }
 
 fn is_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
+    matches!(CLASSES[usize::from(byte)], Class::Name | Class::Digit)
 }
 
 fn name_end(bytes: &[u8], start: usize) -> usize {
@@ -94,7 +138,7 @@ fn name_end(bytes: &[u8], start: usize) -> usize {
 }
 
 fn line_end(bytes: &[u8], start: usize) -> usize {
-    bytes[start..].iter().position(|b| *b == b'\n').map_or(bytes.len(), |n| start + n)
+    memchr::memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |n| start + n)
 }
 
 fn is_prefix(name: &[u8]) -> bool {
@@ -106,14 +150,30 @@ fn is_prefix(name: &[u8]) -> bool {
 fn string_end(bytes: &[u8], start: usize) -> usize {
     let quote = bytes[start];
     let triple = bytes.get(start + 1) == Some(&quote) && bytes.get(start + 2) == Some(&quote);
-    let mut at = start + if triple { 3 } else { 1 };
+    if triple {
+        return triple_end(bytes, start + 3, quote);
+    }
+    let mut at = start + 1;
     while let Some(&byte) = bytes.get(at) {
         match byte {
             b'\\' => at += 2,
-            b'\n' if !triple => return at,
-            _ if byte == quote && !triple => return at + 1,
-            _ if byte == quote && bytes[at..].starts_with(&[quote; 3]) => return at + 3,
+            b'\n' => return at,
+            _ if byte == quote => return at + 1,
             _ => at += 1,
+        }
+    }
+    bytes.len()
+}
+
+fn triple_end(bytes: &[u8], mut at: usize, quote: u8) -> usize {
+    while let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr2(quote, b'\\', rest)) {
+        at += found;
+        if bytes[at] == b'\\' {
+            at += 2;
+        } else if bytes[at..].starts_with(&[quote; 3]) {
+            return at + 3;
+        } else {
+            at += 1;
         }
     }
     bytes.len()
@@ -121,7 +181,7 @@ fn string_end(bytes: &[u8], start: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{Lexeme, lexemes};
+    use super::{Lexeme, lexemes, nesting};
 
     fn names(source: &str) -> Vec<&str> {
         let mut found = Vec::new();
@@ -146,7 +206,8 @@ mod tests {
 
     #[test]
     fn brackets_in_strings_do_not_nest() {
-        assert_eq!(lexemes("([{}], '((((', # (((\n)", |_, _, _| {}), 3);
+        assert_eq!(nesting("([{}], '((((', # (((\n)"), 3);
+        assert_eq!(nesting("'''(( \\'''((''' + r\"\"\"((\"\" (\"\"\""), 0);
     }
 
     #[test]

@@ -108,7 +108,15 @@ impl Parsed {
         if chosen.is_empty() && module.is_none() {
             return Vec::new();
         }
-        let uses = Uses::new(source, &self.outline.imports);
+        let mut parts: Vec<Range<usize>> = Vec::new();
+        let ranges = chosen.iter().map(|n| &self.outline.definitions[*n].bytes);
+        for bytes in module.iter().map(|(_, bytes)| bytes).chain(ranges) {
+            // An outer part comes before what it holds.
+            if parts.last().is_none_or(|last| last.end <= bytes.start) {
+                parts.push(bytes.clone());
+            }
+        }
+        let uses = Uses::new(source, &self.outline.imports, &parts);
         let mut snippets = Vec::with_capacity(chosen.len() + 1);
         if let Some((rows, bytes)) = module {
             let text = source.strip_prefix('\u{feff}').unwrap_or(source).to_owned();

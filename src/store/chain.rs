@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sqlx::{FromRow, PgConnection};
 
-use super::copy::BinaryCopy;
+use super::copy::Copying;
 use super::stages::advance;
 use super::{Store, StoreError, StoreResult};
 use crate::corpus::{Document, Provenance};
@@ -190,15 +190,11 @@ impl Store {
                     return Ok(false);
                 }
                 if let Some(stage) = stage {
-                    documents(stage, &batch.documents).send(&mut tx, DOCUMENTS).await?;
+                    documents(&mut tx, stage, &batch.documents).await?;
                 }
-                rejections(run, &batch.rejections).send(&mut tx, REJECTIONS).await?;
-                let mut rows = BinaryCopy::new(3);
-                for (stage, document, sketch) in &batch.sketches {
-                    rows.row().int8(stage.0).int8(document.0).bytes(sketch);
-                }
-                rows.send(&mut tx, "sketches (stage_id, document_id, sketch)").await?;
-                snippets(&batch.snippets).send(&mut tx, SNIPPETS).await?;
+                rejections(&mut tx, run, &batch.rejections).await?;
+                sketches(&mut tx, &batch.sketches).await?;
+                snippets(&mut tx, &batch.snippets).await?;
                 tx.commit().await?;
                 Ok(true)
             })
@@ -312,75 +308,105 @@ async fn move_on(connection: &mut PgConnection, batch: &ChainBatch) -> sqlx::Res
     Ok(true)
 }
 
-fn documents(stage: StageId, documents: &[NewDocument]) -> BinaryCopy {
-    let mut rows = BinaryCopy::new(19);
+async fn documents(connection: &mut PgConnection, stage: StageId, documents: &[NewDocument]) -> sqlx::Result<()> {
+    if documents.is_empty() {
+        return Ok(());
+    }
+    let mut rows = Copying::into(connection, DOCUMENTS).await?;
     for new in documents {
         let (document, signals, provenance) = (&new.document, &new.signals, &new.provenance);
-        rows.row()
-            .int8(new.id.0)
-            .int8(stage.0)
-            .int8(new.shard.0)
-            .int8(document.entry as i64)
-            .text(&provenance.repository)
-            .optional(provenance.revision.as_deref())
-            .text(&document.path)
-            .optional(provenance.licence.as_deref())
-            .optional(provenance.licence_path.as_deref())
-            .text(&document.content)
-            .bytes(&new.content_hash)
-            .int8(signals.bytes as i64)
-            .int4(signals.lines as i32)
-            .int4(signals.longest_line as i32)
-            .float4(signals.mean_line)
-            .float4(signals.alphanumeric_share)
-            .float4(signals.comment_share)
-            .optional(signals.generated)
-            .int4(new.parse_errors as i32);
+        rows.row(|row| {
+            row.int8(new.id.0)
+                .int8(stage.0)
+                .int8(new.shard.0)
+                .int8(document.entry as i64)
+                .text(&provenance.repository)
+                .optional(provenance.revision.as_deref())
+                .text(&document.path)
+                .optional(provenance.licence.as_deref())
+                .optional(provenance.licence_path.as_deref())
+                .text(&document.content)
+                .bytes(&new.content_hash)
+                .int8(signals.bytes as i64)
+                .int4(signals.lines as i32)
+                .int4(signals.longest_line as i32)
+                .float4(signals.mean_line)
+                .float4(signals.alphanumeric_share)
+                .float4(signals.comment_share)
+                .optional(signals.generated)
+                .int4(new.parse_errors as i32);
+        })
+        .await?;
     }
-    rows
+    rows.finish().await
 }
 
-fn snippets(snippets: &[(StageId, DocumentId, u32, Snippet)]) -> BinaryCopy {
-    let mut rows = BinaryCopy::new(13);
+async fn sketches(connection: &mut PgConnection, sketches: &[(StageId, DocumentId, Vec<u8>)]) -> sqlx::Result<()> {
+    if sketches.is_empty() {
+        return Ok(());
+    }
+    let mut rows = Copying::into(connection, "sketches (stage_id, document_id, sketch)").await?;
+    for (stage, document, sketch) in sketches {
+        rows.row(|row| {
+            row.int8(stage.0).int8(document.0).bytes(sketch);
+        })
+        .await?;
+    }
+    rows.finish().await
+}
+
+async fn snippets(connection: &mut PgConnection, snippets: &[(StageId, DocumentId, u32, Snippet)]) -> sqlx::Result<()> {
+    if snippets.is_empty() {
+        return Ok(());
+    }
+    let mut rows = Copying::into(connection, SNIPPETS).await?;
     for (stage, document, ordinal, snippet) in snippets {
-        rows.row()
-            .int8(stage.0)
-            .int8(document.0)
-            .int4(*ordinal as i32)
-            .text(snippet.unit.as_str())
-            .text(&snippet.name)
-            .text(&snippet.qualified_name)
-            .int4(snippet.start_line as i32)
-            .int4(snippet.end_line as i32)
-            .text(&snippet.signature)
-            .optional(snippet.docstring.as_deref())
-            .texts(&snippet.imports)
-            .text(&snippet.text)
-            .int4(snippet.token_estimate as i32);
+        rows.row(|row| {
+            row.int8(stage.0)
+                .int8(document.0)
+                .int4(*ordinal as i32)
+                .text(snippet.unit.as_str())
+                .text(&snippet.name)
+                .text(&snippet.qualified_name)
+                .int4(snippet.start_line as i32)
+                .int4(snippet.end_line as i32)
+                .text(&snippet.signature)
+                .optional(snippet.docstring.as_deref())
+                .texts(&snippet.imports)
+                .text(&snippet.text)
+                .int4(snippet.token_estimate as i32);
+        })
+        .await?;
     }
-    rows
+    rows.finish().await
 }
 
-fn rejections(run: RunId, rejections: &[Rejection]) -> BinaryCopy {
-    let mut rows = BinaryCopy::new(10);
-    for rejection in rejections {
-        rows.row().int8(run.0);
-        for id in [
-            rejection.stage.map(|id| id.0),
-            rejection.entry.map(|(shard, _)| shard.0),
-            rejection.entry.map(|(_, entry)| entry as i64),
-            rejection.document.map(|id| id.0),
-        ] {
-            match id {
-                Some(id) => rows.int8(id),
-                None => rows.null(),
-            };
-        }
-        rows.text(&rejection.path).text(&rejection.class).text(&rejection.message);
-        match rejection.kept {
-            Some((kept, similarity)) => rows.int8(kept.0).float4(similarity),
-            None => rows.null().null(),
-        };
+async fn rejections(connection: &mut PgConnection, run: RunId, rejections: &[Rejection]) -> sqlx::Result<()> {
+    if rejections.is_empty() {
+        return Ok(());
     }
-    rows
+    let mut rows = Copying::into(connection, REJECTIONS).await?;
+    for rejection in rejections {
+        rows.row(|row| {
+            row.int8(run.0);
+            for id in [
+                rejection.stage.map(|id| id.0),
+                rejection.entry.map(|(shard, _)| shard.0),
+                rejection.entry.map(|(_, entry)| entry as i64),
+                rejection.document.map(|id| id.0),
+            ] {
+                match id {
+                    Some(id) => row.int8(id),
+                    None => row.null(),
+                };
+            }
+            row.text(&rejection.path).text(&rejection.class).text(&rejection.message);
+            match rejection.kept {
+                Some((kept, similarity)) => row.int8(kept.0).float4(similarity),
+                None => row.null().null(),
+            };
+        })
+        .await?;
+    }
+    rows.finish().await
 }

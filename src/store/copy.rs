@@ -3,29 +3,64 @@
 //! Format: PostgreSQL documentation, "COPY", section "Binary Format".
 
 use sqlx::PgConnection;
+use sqlx::postgres::PgCopyIn;
 
-/// Encodes rows; fields follow in the order of the column list.
-pub struct BinaryCopy {
-    buffer: Vec<u8>,
-    columns: i16,
-    rows: u64,
+/// Encoded bytes that are sent together: few enough that they are still in the processor's cache when they are.
+const SEND_BYTES: usize = 64 << 10;
+
+/// A `COPY` that is under way: rows are sent while later ones are encoded.
+pub struct Copying<'c> {
+    sink: PgCopyIn<&'c mut PgConnection>,
+    row: Row,
 }
 
-impl BinaryCopy {
-    /// Rows of `columns` fields each.
-    pub fn new(columns: i16) -> Self {
-        let mut buffer = b"PGCOPY\n\xff\r\n\0".to_vec();
+impl<'c> Copying<'c> {
+    /// Starts a `COPY` into `target`, e.g. `documents (id, path)`.
+    ///
+    /// # Errors
+    /// As the server says.
+    pub async fn into(connection: &'c mut PgConnection, target: &str) -> sqlx::Result<Self> {
+        let columns = target.split(',').count() as i16;
+        let sink = connection.copy_in_raw(&format!("copy {target} from stdin (format binary)")).await?;
+        let mut buffer = Vec::with_capacity(2 * SEND_BYTES);
+        buffer.extend(b"PGCOPY\n\xff\r\n\0");
         buffer.extend([0; 8]); // flags, length of the header extension
-        Self { buffer, columns, rows: 0 }
+        Ok(Self { sink, row: Row { buffer, columns } })
     }
 
-    /// Starts a row; exactly as many fields as columns must follow.
-    pub fn row(&mut self) -> &mut Self {
-        self.rows += 1;
-        self.buffer.extend(self.columns.to_be_bytes());
-        self
+    /// Adds a row: `fill` gives as many fields as there are columns, in their order.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub async fn row(&mut self, fill: impl FnOnce(&mut Row)) -> sqlx::Result<()> {
+        let Row { buffer, columns } = &mut self.row;
+        buffer.extend(columns.to_be_bytes());
+        fill(&mut self.row);
+        if self.row.buffer.len() >= SEND_BYTES {
+            self.sink.send(self.row.buffer.as_slice()).await?;
+            self.row.buffer.clear();
+        }
+        Ok(())
     }
 
+    /// Sends what is left and ends the `COPY`.
+    ///
+    /// # Errors
+    /// As the server says.
+    pub async fn finish(mut self) -> sqlx::Result<()> {
+        self.row.buffer.extend((-1_i16).to_be_bytes());
+        self.sink.send(self.row.buffer.as_slice()).await?;
+        self.sink.finish().await.map(drop)
+    }
+}
+
+/// Encodes the fields of rows.
+pub struct Row {
+    buffer: Vec<u8>,
+    columns: i16,
+}
+
+impl Row {
     fn field(&mut self, bytes: &[u8]) -> &mut Self {
         self.buffer.extend((bytes.len() as i32).to_be_bytes());
         self.buffer.extend_from_slice(bytes);
@@ -88,26 +123,5 @@ impl BinaryCopy {
             array.extend(value.as_bytes());
         }
         self.field(&array)
-    }
-
-    /// Whether no row was added.
-    pub fn is_empty(&self) -> bool {
-        self.rows == 0
-    }
-
-    /// Sends the rows to `target`, e.g. `documents (id, path)`.
-    ///
-    /// # Errors
-    /// As the server says.
-    pub async fn send(self, connection: &mut PgConnection, target: &str) -> sqlx::Result<u64> {
-        if self.is_empty() {
-            return Ok(0);
-        }
-        let Self { mut buffer, .. } = self;
-        buffer.extend((-1_i16).to_be_bytes());
-        let statement = format!("copy {target} from stdin (format binary)");
-        let mut copy = connection.copy_in_raw(&statement).await?;
-        copy.send(buffer).await?;
-        copy.finish().await
     }
 }

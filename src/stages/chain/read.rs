@@ -1,12 +1,13 @@
 //! The beginning of a chain: shards are read one after the other, documents worked on in parallel, taken up in order.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::available_parallelism;
 
 use anyhow::{Context as _, bail};
-use tokio::sync::{Semaphore, mpsc};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::Committer;
@@ -42,39 +43,57 @@ struct Pending {
     to: u64,
     finished: bool,
     bytes: usize,
-    worked: JoinHandle<Vec<Worked>>,
+    worked: oneshot::Receiver<Vec<Worked>>,
     rejected: Vec<Rejected>,
+}
+
+/// Documents to work on, and where they are awaited.
+type Job = (Vec<Fresh>, oneshot::Sender<Vec<Worked>>);
+
+/// Hands documents to the threads that work on them, and to the task that takes them up in order.
+struct Dispatch {
+    jobs: Sender<Job>,
+    pending: mpsc::Sender<anyhow::Result<Pending>>,
+}
+
+impl Dispatch {
+    /// Waits while too many are pending; false if nobody wants them any more. Blocks.
+    fn send(&self, chunk: Chunk) -> bool {
+        let Chunk { shard, from, to, finished, documents, rejected } = chunk;
+        let bytes = documents.iter().map(|fresh| fresh.document.content.len()).sum();
+        let (done, worked) = oneshot::channel();
+        let pending = Pending { shard, from, to, finished, bytes, worked, rejected };
+        self.pending.blocking_send(Ok(pending)).is_ok() && self.jobs.send((documents, done)).is_ok()
+    }
+}
+
+/// Works on documents until there are no more. Blocks.
+fn work(jobs: &Mutex<Receiver<Job>>, worker: &impl Fn(Vec<Fresh>) -> Vec<Worked>) {
+    loop {
+        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok((documents, done)) = job else { return };
+        let _ = done.send(worker(documents));
+    }
 }
 
 /// Reads every shard that is not finished.
 pub async fn shards(context: &Context<AnyStage>, mut steps: Steps) -> anyhow::Result<()> {
     let queue = list(context).await?;
     let threads = available_parallelism().map_or(2, std::num::NonZero::get);
-    let (send_chunks, mut chunks) = mpsc::channel::<anyhow::Result<Chunk>>(2);
     // More than are worked on at once, so that one long document does not keep the other threads idle.
     let (send_pending, mut pending) = mpsc::channel::<anyhow::Result<Pending>>(4 * threads);
-    let free = Arc::new(Semaphore::new(threads));
+    let (send_jobs, jobs) = channel();
+    let jobs = Arc::new(Mutex::new(jobs));
+    // As many threads as cores and always the same ones: each has a parser, and memory that is warm.
+    let workers: Vec<_> = std::iter::repeat_with(|| {
+        let (jobs, worker) = (Arc::clone(&jobs), steps.worker());
+        spawn_blocking(move || work(&jobs, &worker))
+    })
+    .take(threads)
+    .collect();
     let (limit, stop) = (context.limit, context.shutdown.clone());
-    let reader = spawn_blocking(move || read(queue, limit, &stop, &send_chunks));
-    let worker = steps.worker();
-    let dispatcher = tokio::spawn(async move {
-        while let Some(chunk) = chunks.recv().await {
-            let Ok(permit) = Arc::clone(&free).acquire_owned().await else { return };
-            let item = chunk.map(|chunk| {
-                let Chunk { shard, from, to, finished, documents, rejected } = chunk;
-                let bytes = documents.iter().map(|fresh| fresh.document.content.len()).sum();
-                let worker = worker.clone();
-                let worked = spawn_blocking(move || {
-                    let _permit = permit;
-                    worker(documents)
-                });
-                Pending { shard, from, to, finished, bytes, worked, rejected }
-            });
-            if send_pending.send(item).await.is_err() {
-                return;
-            }
-        }
-    });
+    let dispatch = Dispatch { jobs: send_jobs, pending: send_pending };
+    let reader = spawn_blocking(move || read(queue, limit, &stop, &dispatch));
 
     let last = context.store.last_document(context.id()).await?;
     let mut committer = Committer::new(context, steps.positions_at(last));
@@ -116,8 +135,11 @@ pub async fn shards(context: &Context<AnyStage>, mut steps: Steps) -> anyhow::Re
         }
     }
     committer.flush().await?;
-    dispatcher.await.context("a bug: the reader's dispatcher ended early")?;
-    reader.await.context("a bug: the reader ended early")
+    reader.await.context("a bug: the reader ended early")?;
+    for worker in workers {
+        worker.await.context("a bug: the work on documents ended early")?;
+    }
+    Ok(())
 }
 
 type Work = (Source, Shard, Survey, ShardRow);
@@ -183,7 +205,7 @@ async fn list(context: &Context<AnyStage>) -> anyhow::Result<Vec<Work>> {
 }
 
 /// Reads shards in order and hands on stretches of them, until told to stop. Blocks.
-fn read(queue: Vec<Work>, limit: Option<u64>, stop: &CancellationToken, send: &mpsc::Sender<anyhow::Result<Chunk>>) {
+fn read(queue: Vec<Work>, limit: Option<u64>, stop: &CancellationToken, dispatch: &Dispatch) {
     let mut left = limit.unwrap_or(u64::MAX);
     let mut seen = HashSet::new();
     for (source, shard, survey, row) in queue {
@@ -191,7 +213,7 @@ fn read(queue: Vec<Work>, limit: Option<u64>, stop: &CancellationToken, send: &m
         let entries = match shard.read(&source, &survey, start) {
             Ok(entries) => entries,
             Err(error) => {
-                let _ = send.blocking_send(Err(error.into()));
+                let _ = dispatch.pending.blocking_send(Err(error.into()));
                 return;
             }
         };
@@ -225,14 +247,14 @@ fn read(queue: Vec<Work>, limit: Option<u64>, stop: &CancellationToken, send: &m
             let ending = left == 0 || stop.is_cancelled();
             if bytes >= CHUNK_BYTES || chunk.rejected.len() >= 1000 || ending {
                 let next = empty(chunk.to);
-                if send.blocking_send(Ok(std::mem::replace(&mut chunk, next))).is_err() || ending {
+                if !dispatch.send(std::mem::replace(&mut chunk, next)) || ending {
                     return;
                 }
                 bytes = 0;
             }
         }
         chunk.finished = true;
-        if send.blocking_send(Ok(chunk)).is_err() {
+        if !dispatch.send(chunk) {
             return;
         }
     }

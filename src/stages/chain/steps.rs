@@ -120,7 +120,7 @@ impl Steps {
     }
 
     /// The function that works on new documents, for any thread.
-    pub fn worker(&self) -> impl Fn(Vec<Fresh>) -> Vec<Worked> + Clone + Send + 'static {
+    pub fn worker(&self) -> impl Fn(Vec<Fresh>) -> Vec<Worked> + Send + 'static {
         let work = Arc::clone(&self.work);
         let cut_at = work.iter().position(|(_, step)| matches!(step, Step::Parse(_))).unwrap_or(work.len());
         let spares = work[..cut_at].iter().any(|(_, step)| matches!(step, Step::Dedupe(_)));

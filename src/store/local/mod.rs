@@ -25,7 +25,7 @@ mod watchdog;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -171,6 +171,11 @@ impl Cluster {
     /// The server's port on 127.0.0.1; it stays the same while anyone uses the cluster.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The folder of the server's socket, if there is one: what connects there spares the network stack.
+    pub fn socket(&self) -> Option<PathBuf> {
+        self.location.socket().filter(|dir| dir.join(format!(".s.PGSQL.{}", self.port)).exists())
     }
 
     /// The URL of a database of the cluster, password included.

@@ -103,10 +103,14 @@ async fn embedded(data_dir: &Path, durability: Durability) -> Result<Database, D
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     };
     let url = cluster.url(local::USER);
-    let pool = match connect(url.expose_secret(), MAX_CONNECTIONS).await {
+    let mut options = options(url.expose_secret())?;
+    if let Some(socket) = cluster.socket() {
+        options = options.socket(socket);
+    }
+    let pool = match connect_with(options.clone(), MAX_CONNECTIONS).await {
         Err(DatabaseError::NoDatabase { .. }) => {
-            create_database(cluster.url("postgres").expose_secret()).await?;
-            connect(url.expose_secret(), MAX_CONNECTIONS).await?
+            create_database(&options.clone().database("postgres")).await?;
+            connect_with(options, MAX_CONNECTIONS).await?
         }
         other => other?,
     };
@@ -115,16 +119,15 @@ async fn embedded(data_dir: &Path, durability: Durability) -> Result<Database, D
 }
 
 /// Creates the program's database in the embedded cluster, unless another process just did.
-async fn create_database(url: &str) -> Result<(), DatabaseError> {
-    let options = options(url)?;
-    let mut connection = connect_once(&options).await?;
+async fn create_database(options: &PgConnectOptions) -> Result<(), DatabaseError> {
+    let mut connection = connect_once(options).await?;
     let statement = AssertSqlSafe(format!("create database {}", local::USER));
     let created = connection.execute(statement).await;
     let _ = connection.close().await;
     match created {
         // duplicate_database, and what a race for it can end in.
         Err(sqlx::Error::Database(e)) if matches!(e.code().as_deref(), Some("42P04" | "23505")) => Ok(()),
-        Err(source) => Err(explain(source, &options)),
+        Err(source) => Err(explain(source, options)),
         Ok(_) => Ok(()),
     }
 }
@@ -135,7 +138,10 @@ async fn create_database(url: &str) -> Result<(), DatabaseError> {
 /// # Errors
 /// `Url`, `NoServer`, `Refused`, `NoDatabase`, `TooOld`, `Query`.
 pub async fn connect(url: &str, max_connections: u32) -> Result<PgPool, DatabaseError> {
-    let options = options(url)?;
+    connect_with(options(url)?, max_connections).await
+}
+
+async fn connect_with(options: PgConnectOptions, max_connections: u32) -> Result<PgPool, DatabaseError> {
     let connection = connect_once(&options).await?;
     let found = connection.server_version_num().map_or(0, |v| v / 10_000);
     let _ = connection.close().await;
