@@ -1,8 +1,9 @@
 //! The work of stages that call models: claim rows, ask, commit each answer as it lands.
 //!
-//! One task owns all state, so there is nothing to lock: it claims rows, starts calls up to the endpoint's concurrency,
-//! and commits whatever has landed while the last commit was under way. A request that is being asked, or whose answer
-//! is not committed yet, is never asked a second time by this process: later rows wait for its answer.
+//! One task owns all state, so there is nothing to lock: it claims rows ahead of need, starts calls, and commits
+//! whatever has landed meanwhile. A request that is being asked, or whose answer is not committed yet, is never asked a
+//! second time by this process: later rows wait for its answer. All such requests together are at most the endpoint's
+//! concurrency, so a kill costs no more answers than may be in flight.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -40,8 +41,10 @@ pub struct RowWork {
     read: fn(&str) -> Answered,
 }
 
-/// Answers in one transaction at most.
-const COMMIT_ROWS: usize = 2048;
+/// Commits under way at once: answers that land while one waits for the disk need not wait for it as well.
+const COMMITS: usize = 3;
+/// A further commit is started for this part of the concurrency, so that commits stay large under load.
+const COMMIT_PART: usize = 8;
 /// Pause between two looks at a queue that is empty for now.
 const IDLE: Duration = Duration::from_millis(100);
 /// How often the number of waiting rows is counted for the progress line.
@@ -128,8 +131,9 @@ pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Resu
         calls: JoinSet::new(),
         asking: HashMap::new(),
         landed: Vec::new(),
-        committing: 0,
-        commit: None,
+        commits: JoinSet::new(),
+        claiming: None,
+        look_again: None,
         call_ids: Vec::new(),
         stop: None,
         follow: Follow::default(),
@@ -140,10 +144,10 @@ pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Resu
         if ending {
             driver.release_queue();
         } else {
-            driver.refill(&context, concurrency).await?;
+            driver.refill(&context, concurrency);
             driver.ask(&context, concurrency);
         }
-        driver.start_commit(&context);
+        driver.start_commit(&context, concurrency);
         if !driver.is_idle() {
             driver.step(&context).await?;
         } else if ending || driver.is_finished(&mut context).await? {
@@ -161,6 +165,13 @@ pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Resu
 /// What a row came to; with the key of the request, if it made one.
 type Landed = (Option<[u8; 16]>, Finished);
 
+/// Rows, how many were asked for, and identifiers for their calls.
+struct Claim {
+    rows: Vec<Claimed>,
+    want: u64,
+    call_ids: Vec<CallId>,
+}
+
 struct Driver<'w> {
     work: &'w RowWork,
     sink: AnswerSink,
@@ -169,10 +180,13 @@ struct Driver<'w> {
     calls: JoinSet<(Claimed, [u8; 16], Outcome)>,
     /// Requests whose answer is not committed yet, with the rows that wait for the same answer.
     asking: HashMap<[u8; 16], Vec<Claimed>>,
+    /// Rows that wait for their answer are put down together with the call that they share.
     landed: Vec<Landed>,
-    /// Rows in `commit`.
-    committing: usize,
-    commit: Option<JoinHandle<StoreResult<Vec<Landed>>>>,
+    commits: JoinSet<StoreResult<Vec<Landed>>>,
+    /// A claim under way.
+    claiming: Option<JoinHandle<StoreResult<Claim>>>,
+    /// Nothing was there to be claimed: not to be tried before.
+    look_again: Option<Instant>,
     call_ids: Vec<CallId>,
     stop: Option<String>,
     follow: Follow,
@@ -181,32 +195,53 @@ struct Driver<'w> {
 
 impl Driver<'_> {
     fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.calls.is_empty() && self.landed.is_empty() && self.commit.is_none()
+        self.queue.is_empty()
+            && self.calls.is_empty()
+            && self.landed.is_empty()
+            && self.commits.is_empty()
+            && self.claiming.is_none()
     }
 
-    /// Claims rows when fewer are in hand than can be asked at once.
-    async fn refill(&mut self, context: &Context<AnyStage>, concurrency: usize) -> anyhow::Result<()> {
-        if self.queue.len() >= concurrency {
-            return Ok(());
+    /// Starts to claim rows when fewer are in hand than can be asked at once.
+    fn refill(&mut self, context: &Context<AnyStage>, concurrency: usize) {
+        let too_early = self.look_again.is_some_and(|at| Instant::now() < at);
+        if self.claiming.is_some() || self.queue.len() >= concurrency || too_early {
+            return;
         }
         let left = context.limit.map_or(u64::MAX, |limit| limit.saturating_sub(self.claimed));
         let want = left.min((concurrency * 2).clamp(32, 2048) as u64);
         if want == 0 {
+            return;
+        }
+        self.look_again = None;
+        let (store, id) = (context.store.clone(), context.id());
+        let (inputs, worker) = (self.work.inputs, context.worker);
+        let ids = if self.call_ids.len() < want as usize * 2 { want as u32 * 4 } else { 0 };
+        self.claiming = Some(tokio::spawn(async move {
+            let call_ids = if ids > 0 { store.call_ids(ids).await? } else { Vec::new() };
+            Ok(Claim { rows: store.claim(id, inputs, worker, want).await?, want, call_ids })
+        }));
+    }
+
+    /// Takes up what a claim brought; with too little, looks for new inputs.
+    async fn receive(&mut self, context: &Context<AnyStage>, claim: Claim) -> anyhow::Result<()> {
+        let Claim { rows, want, call_ids } = claim;
+        self.call_ids.extend(call_ids);
+        self.claimed += rows.len() as u64;
+        if context.shutdown.is_cancelled() || self.stop.is_some() {
+            for row in rows {
+                self.land(None, &row, Vec::new(), Ending::Released);
+            }
             return Ok(());
         }
-        if self.call_ids.len() < want as usize * 2 {
-            self.call_ids.extend(context.store.call_ids(want as u32 * 4).await?);
-        }
         let (store, id, work) = (&context.store, context.id(), self.work);
-        let mut rows = store.claim(id, work.inputs, context.worker, want).await?;
         // A look for new inputs costs a query: not while calls are under way and the queue still gives.
         if (rows.len() as u64) < want && (rows.is_empty() || self.calls.is_empty()) {
-            store.feed(id, context.needs[0][0], work.inputs, work.samples, &mut self.follow).await?;
-            if rows.is_empty() {
-                rows = store.claim(id, work.inputs, context.worker, want).await?;
+            let seen = store.feed(id, context.needs[0][0], work.inputs, work.samples, &mut self.follow).await?;
+            if seen == 0 && rows.is_empty() {
+                self.look_again = Some(Instant::now() + IDLE);
             }
         }
-        self.claimed += rows.len() as u64;
         if self.counted.is_none_or(|at| at.elapsed() > COUNT_EVERY) {
             self.counted = Some(Instant::now());
             let counts = store.task_counts(id).await?;
@@ -248,8 +283,8 @@ impl Driver<'_> {
     }
 
     fn ask(&mut self, context: &Context<AnyStage>, concurrency: usize) {
-        // A kill costs the answers that are not committed: while commits are held up, no more of them are gathered.
-        while self.calls.len() < concurrency && self.landed.len() + self.committing < concurrency {
+        // A kill costs what is asked and what is answered but not committed: both together stay within the bound.
+        while self.asking.len() - self.queue.len() < concurrency {
             let Some((row, request, key)) = self.queue.pop_front() else { return };
             let (endpoint, cancel) = (Arc::clone(&self.work.endpoint), context.shutdown.clone());
             self.calls.spawn(async move {
@@ -264,15 +299,19 @@ impl Driver<'_> {
 
     /// Waits for the next call or commit to end.
     async fn step(&mut self, context: &Context<AnyStage>) -> anyhow::Result<()> {
-        let commit = async {
-            match &mut self.commit {
-                Some(commit) => commit.await,
+        let claim = async {
+            match &mut self.claiming {
+                Some(claiming) => claiming.await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
-            committed = commit => {
-                (self.commit, self.committing) = (None, 0);
+            claimed = claim => {
+                self.claiming = None;
+                let claim = claimed.context("a bug: the claim ended early")??;
+                self.receive(context, claim).await?;
+            }
+            Some(committed) = self.commits.join_next() => {
                 let finished = committed.context("a bug: the commit ended early")??;
                 self.settle(context, finished);
             }
@@ -359,20 +398,22 @@ impl Driver<'_> {
         self.landed.push((key, finished));
     }
 
-    fn start_commit(&mut self, context: &Context<AnyStage>) {
-        if self.commit.is_some() || self.landed.is_empty() {
+    fn start_commit(&mut self, context: &Context<AnyStage>, concurrency: usize) {
+        let worth_it = match self.commits.len() {
+            0 => !self.landed.is_empty(),
+            1..COMMITS => self.landed.len() * COMMIT_PART >= concurrency,
+            _ => false,
+        };
+        if !worth_it {
             return;
         }
-        // The call that waiting rows share comes last in `landed` order but must not miss their transaction.
-        let rest = self.landed.split_off(self.landed.len().min(COMMIT_ROWS));
-        let batch = std::mem::replace(&mut self.landed, rest);
-        self.committing = batch.len();
+        let batch = std::mem::take(&mut self.landed);
         let (store, sink) = (context.store.clone(), self.sink.clone());
-        self.commit = Some(tokio::spawn(async move {
+        self.commits.spawn(async move {
             let (keys, rows): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
             store.commit_answers(&sink, &rows).await?;
             Ok(keys.into_iter().zip(rows).collect())
-        }));
+        });
     }
 
     /// Counts what was committed, and lets go of its requests.
@@ -382,7 +423,8 @@ impl Driver<'_> {
             match row.ending {
                 Ending::Answered { .. } => done += 1,
                 Ending::Rejected { .. } => rejected += 1,
-                Ending::Released => {}
+                // It is there to be claimed again, by this process as well.
+                Ending::Released => self.claimed -= 1,
             }
             let Some(key) = key else { continue };
             // Rows that came while the answer was being committed find it in the ledger when they are claimed again.
@@ -412,6 +454,7 @@ impl Driver<'_> {
         let seen =
             context.store.feed(id, context.needs[0][0], self.work.inputs, self.work.samples, &mut self.follow).await?;
         if seen > 0 {
+            self.look_again = None;
             return Ok(false);
         }
         // An input may have been committed by a transaction that was still open at the last look.
@@ -421,6 +464,7 @@ impl Driver<'_> {
         // Leased rows are with another worker, or with one that died, or were leased by a claim whose reply was lost.
         context.store.release(id, context.worker).await?;
         context.store.reclaim().await?;
+        self.look_again = None;
         tokio::select! {
             () = sleep(IDLE) => {}
             () = context.shutdown.cancelled() => {}

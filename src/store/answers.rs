@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
 use super::tasks::Inputs;
 use super::{Store, StoreResult};
@@ -132,15 +131,10 @@ impl Store {
     ///
     /// A task that another worker has taken over meanwhile keeps that worker's answer; the call is on record all the same.
     pub async fn commit_answers(&self, sink: &AnswerSink, finished: &[Finished]) -> StoreResult<()> {
-        self.retrying(|| async {
-            let mut tx = self.pool().begin().await?;
-            insert_calls(&mut tx, sink, finished).await?;
-            insert_answers(&mut tx, sink, finished).await?;
-            insert_rejections(&mut tx, sink, finished).await?;
-            end_tasks(&mut tx, sink, finished).await?;
-            tx.commit().await
-        })
-        .await
+        let rows = Rows::of(sink.inputs, finished);
+        let statement = statement(sink.inputs);
+        self.retrying(|| async { rows.bind(&statement, sink).execute(self.pool()).await }).await?;
+        Ok(())
     }
 
     /// Frees what `worker` has leased of `stage` but does not know of, as after a claim whose reply was lost.
@@ -160,150 +154,124 @@ impl Store {
     }
 }
 
-async fn insert_calls(connection: &mut PgConnection, sink: &AnswerSink, finished: &[Finished]) -> sqlx::Result<()> {
-    let calls: Vec<(&Finished, &NewCall)> =
-        finished.iter().flat_map(|row| row.calls.iter().map(move |call| (row, call))).collect();
-    if calls.is_empty() {
-        return Ok(());
-    }
-    let column = |of: fn(&(&Finished, &NewCall)) -> i64| calls.iter().map(of).collect::<Vec<_>>();
-    sqlx::query(
-        "insert into llm_calls (run_id, stage_id, endpoint, model, id, input_id, sample, attempt, request_key, class,
-             status, message, finish_reason, prompt_tokens, completion_tokens, cost_microdollars, latency_ms,
-             started_at, answer)
-         select $1, $2, $3, $4, * from unnest($5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bytea[],
-             $10::text[], $11::int[], $12::text[], $13::text[], $14::int[], $15::int[], $16::bigint[],
-             $17::double precision[], $18::timestamptz[], $19::text[])
-         on conflict (id) do nothing",
-    )
-    .bind(sink.run)
-    .bind(sink.stage)
-    .bind(&sink.endpoint)
-    .bind(&sink.model)
-    .bind(column(|(_, call)| call.id.0))
-    .bind(column(|(row, _)| row.input_id))
-    .bind(column(|(row, _)| row.sample.into()))
-    .bind(column(|(_, call)| call.attempt.into()))
-    .bind(calls.iter().map(|(_, call)| call.request_key.as_slice()).collect::<Vec<_>>())
-    .bind(calls.iter().map(|(_, call)| call.class).collect::<Vec<_>>())
-    .bind(calls.iter().map(|(_, call)| call.status.map(i32::from)).collect::<Vec<_>>())
-    .bind(calls.iter().map(|(_, call)| call.message.as_deref()).collect::<Vec<_>>())
-    .bind(calls.iter().map(|(_, call)| call.finish_reason.as_deref()).collect::<Vec<_>>())
-    .bind(calls.iter().map(|(_, call)| call.prompt_tokens.map(|n| n as i32)).collect::<Vec<_>>())
-    .bind(calls.iter().map(|(_, call)| call.completion_tokens.map(|n| n as i32)).collect::<Vec<_>>())
-    .bind(calls.iter().map(|(_, call)| call.cost_microdollars).collect::<Vec<_>>())
-    .bind(calls.iter().map(|(_, call)| call.latency_ms).collect::<Vec<_>>())
-    .bind(calls.iter().map(|(_, call)| call.started_at).collect::<Vec<_>>())
-    .bind(calls.iter().map(|(_, call)| call.answer.as_deref()).collect::<Vec<_>>())
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-async fn insert_answers(connection: &mut PgConnection, sink: &AnswerSink, finished: &[Finished]) -> sqlx::Result<()> {
-    let mut inputs = Vec::new();
-    let (mut samples, mut texts, mut blocks, mut calls) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for row in finished {
-        if let Ending::Answered { text, blocks: count, call } = &row.ending {
-            inputs.push(row.input_id);
-            samples.push(row.sample);
-            texts.push(text.as_str());
-            blocks.push(*count as i32);
-            calls.push(call.0);
+/// All of it as one statement, which is one transaction and one round trip.
+///
+/// Foreign keys are checked when the statement ends, so that an answer may refer to a call made beside it. An id that
+/// is there, an answer that is there and a task that has ended are passed over: a commit whose reply was lost is sent
+/// again.
+fn statement(inputs: Inputs) -> String {
+    let answers = match inputs {
+        Inputs::Snippets => {
+            "descriptions (stage_id, snippet_id, sample, text, call_id)
+             select $2, * from unnest($20::bigint[], $21::int[], $22::text[], $23::bigint[])"
         }
-    }
-    if inputs.is_empty() {
-        return Ok(());
-    }
-    let query = match sink.inputs {
-        Inputs::Snippets => sqlx::query(
-            "insert into descriptions (stage_id, snippet_id, sample, text, call_id)
-             select $1, * from unnest($2::bigint[], $3::int[], $4::text[], $5::bigint[]) on conflict do nothing",
-        )
-        .bind(sink.stage)
-        .bind(inputs)
-        .bind(samples)
-        .bind(texts)
-        .bind(calls),
-        Inputs::Descriptions => sqlx::query(
-            "insert into completions (stage_id, role, description_id, sample, text, call_id, blocks)
-             select $1, $6, * from unnest($2::bigint[], $3::int[], $4::text[], $5::bigint[], $7::int[])
-             on conflict do nothing",
-        )
-        .bind(sink.stage)
-        .bind(inputs)
-        .bind(samples)
-        .bind(texts)
-        .bind(calls)
-        .bind(&sink.role)
-        .bind(blocks),
+        Inputs::Descriptions => {
+            "completions (stage_id, role, description_id, sample, text, call_id, blocks)
+             select $2, $33, * from unnest($20::bigint[], $21::int[], $22::text[], $23::bigint[], $34::int[])"
+        }
     };
-    query.execute(connection).await?;
-    Ok(())
-}
-
-async fn insert_rejections(
-    connection: &mut PgConnection,
-    sink: &AnswerSink,
-    finished: &[Finished],
-) -> sqlx::Result<()> {
-    let (mut snippets, mut descriptions, mut samples) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut classes, mut messages) = (Vec::new(), Vec::new());
-    for row in finished {
-        if let Ending::Rejected { class, message } = &row.ending {
-            snippets.push(row.snippet_id);
-            descriptions.push(Some(row.input_id).filter(|_| sink.inputs == Inputs::Descriptions));
-            samples.push(row.sample);
-            classes.push(class.as_str());
-            messages.push(message.as_str());
-        }
-    }
-    if snippets.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "insert into rejections (run_id, stage_id, document_id, path, snippet_id, description_id, sample, class, message)
-         select $1, $2, d.id, d.path, r.*
-         from unnest($3::bigint[], $4::bigint[], $5::int[], $6::text[], $7::text[])
-              r (snippet_id, description_id, sample, class, message)
-         join snippets s on s.id = r.snippet_id join documents d on d.id = s.document_id
-         -- A commit whose reply was lost is sent again.
-         where not exists (select from tasks t where t.stage_id = $2 and t.sample = r.sample and t.state <> 'leased'
-             and t.input_id = coalesce(r.description_id, r.snippet_id))",
+    format!(
+        "with calls as (
+             insert into llm_calls (run_id, stage_id, endpoint, model, id, input_id, sample, attempt, request_key,
+                 class, status, message, finish_reason, prompt_tokens, completion_tokens, cost_microdollars,
+                 latency_ms, started_at, answer)
+             select $1, $2, $3, $4, * from unnest($5::bigint[], $6::bigint[], $7::int[], $8::int[], $9::bytea[],
+                 $10::text[], $11::int[], $12::text[], $13::text[], $14::int[], $15::int[], $16::bigint[],
+                 $17::double precision[], $18::timestamptz[], $19::text[])
+             on conflict (id) do nothing),
+         answers as (insert into {answers} on conflict do nothing),
+         rejected as (
+             insert into rejections (run_id, stage_id, document_id, path, snippet_id, description_id, sample, class,
+                 message)
+             select $1, $2, d.id, d.path, r.*
+             from unnest($24::bigint[], $25::bigint[], $26::int[], $27::text[], $28::text[])
+                  r (snippet_id, description_id, sample, class, message)
+             join snippets s on s.id = r.snippet_id join documents d on d.id = s.document_id
+             where not exists (select from tasks t where t.stage_id = $2 and t.sample = r.sample
+                 and t.state <> 'leased' and t.input_id = coalesce(r.description_id, r.snippet_id)))
+         update tasks t set state = f.state, worker_id = null
+         from unnest($30::bigint[], $31::int[], $32::text[]) f (input_id, sample, state)
+         where t.stage_id = $2 and t.input_id = f.input_id and t.sample = f.sample
+           and t.state = 'leased' and t.worker_id = $29"
     )
-    .bind(sink.run)
-    .bind(sink.stage)
-    .bind(snippets)
-    .bind(descriptions)
-    .bind(samples)
-    .bind(classes)
-    .bind(messages)
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
-async fn end_tasks(connection: &mut PgConnection, sink: &AnswerSink, finished: &[Finished]) -> sqlx::Result<()> {
-    let states: Vec<&str> = finished
-        .iter()
-        .map(|row| match row.ending {
+/// What is committed, sorted by table.
+struct Rows<'f> {
+    finished: &'f [Finished],
+    calls: Vec<(&'f Finished, &'f NewCall)>,
+    answers: Vec<(&'f Finished, &'f str, i32, i64)>,
+    /// With the description, where there is one.
+    rejected: Vec<(&'f Finished, Option<i64>, &'f str, &'f str)>,
+}
+
+type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
+
+impl<'f> Rows<'f> {
+    fn of(inputs: Inputs, finished: &'f [Finished]) -> Self {
+        let calls = finished.iter().flat_map(|row| row.calls.iter().map(move |call| (row, call))).collect();
+        let mut rows = Self { finished, calls, answers: Vec::new(), rejected: Vec::new() };
+        for row in finished {
+            match &row.ending {
+                Ending::Answered { text, blocks, call } => rows.answers.push((row, text, *blocks as i32, call.0)),
+                Ending::Rejected { class, message } => {
+                    let description = (inputs == Inputs::Descriptions).then_some(row.input_id);
+                    rows.rejected.push((row, description, class, message));
+                }
+                Ending::Released => {}
+            }
+        }
+        rows
+    }
+
+    fn bind<'q>(&'q self, statement: &'q str, sink: &'q AnswerSink) -> Query<'q> {
+        let Self { finished, calls, answers, rejected } = self;
+        let states = finished.iter().map(|row| match row.ending {
             Ending::Answered { .. } => "done",
             Ending::Rejected { .. } => "rejected",
             Ending::Released => "ready",
-        })
-        .collect();
-    sqlx::query(
-        "update tasks t set state = f.state, worker_id = null
-         from unnest($3::bigint[], $4::int[], $5::text[]) f (input_id, sample, state)
-         where t.stage_id = $1 and t.input_id = f.input_id and t.sample = f.sample
-           and t.state = 'leased' and t.worker_id = $2",
-    )
-    .bind(sink.stage)
-    .bind(sink.worker)
-    .bind(finished.iter().map(|row| row.input_id).collect::<Vec<_>>())
-    .bind(finished.iter().map(|row| row.sample).collect::<Vec<_>>())
-    .bind(states)
-    .execute(connection)
-    .await?;
-    Ok(())
+        });
+        // SQL that `statement` has put together from constants.
+        let query = sqlx::query(sqlx::AssertSqlSafe(statement))
+            .bind(sink.run)
+            .bind(sink.stage)
+            .bind(&sink.endpoint)
+            .bind(&sink.model)
+            .bind(column(calls, |(_, call)| call.id.0))
+            .bind(column(calls, |(row, _)| row.input_id))
+            .bind(column(calls, |(row, _)| row.sample))
+            .bind(column(calls, |(_, call)| call.attempt as i32))
+            .bind(column(calls, |(_, call)| call.request_key.as_slice()))
+            .bind(column(calls, |(_, call)| call.class))
+            .bind(column(calls, |(_, call)| call.status.map(i32::from)))
+            .bind(column(calls, |(_, call)| call.message.as_deref()))
+            .bind(column(calls, |(_, call)| call.finish_reason.as_deref()))
+            .bind(column(calls, |(_, call)| call.prompt_tokens.map(|n| n as i32)))
+            .bind(column(calls, |(_, call)| call.completion_tokens.map(|n| n as i32)))
+            .bind(column(calls, |(_, call)| call.cost_microdollars))
+            .bind(column(calls, |(_, call)| call.latency_ms))
+            .bind(column(calls, |(_, call)| call.started_at))
+            .bind(column(calls, |(_, call)| call.answer.as_deref()))
+            .bind(column(answers, |(row, ..)| row.input_id))
+            .bind(column(answers, |(row, ..)| row.sample))
+            .bind(column(answers, |(_, text, ..)| *text))
+            .bind(column(answers, |(.., call)| *call))
+            .bind(column(rejected, |(row, ..)| row.snippet_id))
+            .bind(column(rejected, |(_, description, ..)| *description))
+            .bind(column(rejected, |(row, ..)| row.sample))
+            .bind(column(rejected, |(_, _, class, _)| *class))
+            .bind(column(rejected, |(.., message)| *message))
+            .bind(sink.worker)
+            .bind(column(finished, |row| row.input_id))
+            .bind(column(finished, |row| row.sample))
+            .bind(states.collect::<Vec<_>>());
+        match sink.inputs {
+            Inputs::Snippets => query,
+            Inputs::Descriptions => query.bind(&sink.role).bind(column(answers, |(_, _, blocks, _)| *blocks)),
+        }
+    }
+}
+
+fn column<'r, Row, T>(rows: &'r [Row], of: impl Fn(&'r Row) -> T) -> Vec<T> {
+    rows.iter().map(of).collect()
 }
