@@ -19,6 +19,7 @@ pub mod engine;
 pub mod env;
 pub mod ids;
 pub mod llm;
+pub mod nn;
 pub mod progress;
 pub mod python;
 pub mod shutdown;
