@@ -27,3 +27,4 @@ pub mod simulate;
 pub mod stages;
 pub mod store;
 pub mod telemetry;
+pub mod train;
