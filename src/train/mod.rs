@@ -1,0 +1,3 @@
+//! Training preference models.
+
+pub mod data;
