@@ -331,7 +331,7 @@ impl Store {
         Ok(())
     }
 
-    /// What a run's evaluate stages measured: the latest of each stage, training and metric.
+    /// What a run's evaluate stages measured: the latest for each train stage, seed and metric.
     pub async fn evaluations(&self, run: RunId) -> StoreResult<Vec<EvaluationRow>> {
         self.evaluations_where("e.stage_id in (select stage_id from run_stages where run_id = $1)", run.0).await
     }
@@ -343,12 +343,12 @@ impl Store {
 
     async fn evaluations_where(&self, which: &str, id: i64) -> StoreResult<Vec<EvaluationRow>> {
         let statement = format!(
-            "select distinct on (e.stage_id, e.training_run_id, e.metric) s.name as stage,
+            "select distinct on (e.stage_id, t.stage_id, t.seed, e.metric) s.name as stage,
                  coalesce(t.name, e.model) as model, e.training_run_id, t.seed, e.metric, e.value, e.low, e.high, e.n,
                  e.data_mark
              from evaluations e join stages s on s.id = e.stage_id
              left join training_runs t on t.id = e.training_run_id
-             where {which} order by e.stage_id, e.training_run_id, e.metric, e.id desc"
+             where {which} order by e.stage_id, t.stage_id, t.seed, e.metric, e.id desc"
         );
         self.retrying(|| async {
             sqlx::query_as(sqlx::AssertSqlSafe(statement.clone())).bind(id).fetch_all(self.pool()).await
