@@ -16,6 +16,7 @@ pub mod config;
 pub mod corpus;
 pub mod dedupe;
 pub mod engine;
+pub mod eval;
 pub mod env;
 pub mod ids;
 pub mod llm;
