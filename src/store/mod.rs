@@ -22,6 +22,7 @@ pub mod tasks;
 #[doc(hidden)]
 pub mod testing;
 pub mod training;
+pub mod training_pairs;
 
 pub use connect::{Store, external_url};
 pub use error::{StoreError, StoreResult};

@@ -4,6 +4,7 @@
 //! Invariants: what cannot work is refused before anything is computed, as [`WrongInput`]; a training that ends early
 //! leaves a checkpoint that the same call goes on from. How a model is trained is for `train` and `eval` to know.
 
+mod base;
 mod choice;
 mod measure;
 mod record;

@@ -9,6 +9,10 @@
 //! read at is never cut off. Running a batch is left to `train::model`.
 
 pub mod batch;
+pub mod dataset;
+mod draw;
+pub mod encoder;
+pub mod epoch;
 pub mod error;
 pub mod files;
 mod jsonl;
@@ -16,12 +20,20 @@ mod pack;
 mod pad;
 pub mod pair;
 mod parquet;
+pub mod score;
+pub mod select;
 pub mod step;
+pub mod stored;
 pub mod tokenised;
 
 pub use batch::{Batch, BatchSettings, Layout};
+pub use dataset::Dataset;
+pub use encoder::{Encoded, Encoder, EncoderSettings, LeftOut, Refusal, Truncation};
+pub use epoch::Epoch;
 pub use error::{DataError, DataResult, Place};
 pub use files::read_pairs;
 pub use pair::{Pair, Row};
+pub use score::{Answers, ScoreBatch, ScoreInput, read_score_inputs, score_batches};
 pub use step::step_batches;
+pub use stored::stored_pairs;
 pub use tokenised::{Counts, Tokenised};
