@@ -13,8 +13,9 @@ use super::table::number;
 use super::training_args::{DataArgs, TrainArgs};
 use crate::progress::{Meter, State};
 use crate::stages::WrongInput;
-use crate::stages::training::{self, Base, Job, PairChoice, PairSource, Recorder, Resume, Split};
+use crate::stages::training::{self, Base, Job, PairChoice, PairSource, Recorder, Split};
 use crate::store::Store;
+use crate::train::Start;
 
 /// `codepmp train`
 pub async fn train(args: TrainArgs, data_dir: &Path) -> anyhow::Result<Exit> {
@@ -40,10 +41,10 @@ pub async fn train(args: TrainArgs, data_dir: &Path) -> anyhow::Result<Exit> {
         source: source.to_string(),
         pairs: Arc::new(pairs),
         held_out: Arc::new(held_out),
-        resume: match (&args.decay_from, args.resume) {
-            (Some(checkpoint), _) => Resume::DecayFrom(checkpoint.clone()),
-            (None, true) => Resume::Yes,
-            (None, false) => Resume::No,
+        start: match (&args.decay_from, args.resume) {
+            (Some(checkpoint), _) => Start::DecayFrom(checkpoint.clone()),
+            (None, true) => Start::Resume,
+            (None, false) => Start::Fresh,
         },
         library_dir: data_dir.to_owned(),
     };
@@ -53,11 +54,11 @@ pub async fn train(args: TrainArgs, data_dir: &Path) -> anyhow::Result<Exit> {
             outln!("{}", json!({ "event": "plan", "plan": plan, "settings": job.settings }));
         } else {
             outln!(
-                "dry run: {} parameters, {} pairs ({} tokens, longest {}), {} steps of {} pairs on {}; nothing was done",
+                "dry run: {} parameters, {} pairs ({} tokens, {} left out), {} steps of {} pairs on {}; nothing was done",
                 number(plan.parameters as i64),
                 number(plan.pairs as i64),
-                number(plan.tokens as i64),
-                number(plan.longest as i64),
+                number(plan.counts.tokens as i64),
+                number((plan.counts.read - plan.counts.kept) as i64),
                 number(plan.total_steps as i64),
                 job.settings.batch_pairs,
                 job.settings.device
@@ -78,31 +79,26 @@ pub async fn train(args: TrainArgs, data_dir: &Path) -> anyhow::Result<Exit> {
     let display = (!as_json).then(|| Display::start(vec![Arc::clone(&meter)], Output::Text));
     let each = move |told: training::Told<'_>| {
         if as_json {
-            outln!("{}", told.event());
+            outln!("{}", training::line(told));
         }
     };
     let out = job.out.clone();
     let trained = training::run(job, recorder, Arc::clone(&meter), each, shutdown).await;
     meter.set_state(match &trained {
-        Ok(Some(_)) => State::Done,
-        Ok(None) => State::Interrupted,
+        Ok(trained) if trained.finished => State::Done,
+        Ok(_) => State::Interrupted,
         Err(_) => State::Failed,
     });
     if let Some(display) = display {
         display.end().await;
     }
-    let Some(trained) = trained? else {
-        if !as_json {
-            outln!("interrupted after a checkpoint: the same command with --resume goes on");
-        }
-        return Ok(Exit::Interrupted);
-    };
+    let trained = trained?;
     if as_json {
         outln!("{}", json!({ "event": "trained", "out": out, "trained": trained }));
     } else {
-        outln!("{}: {}", out.display(), trained.brief());
+        outln!("{}: {}", out.display(), training::brief(&trained));
     }
-    Ok(Exit::Done)
+    Ok(if trained.finished { Exit::Done } else { Exit::Interrupted })
 }
 
 /// What the arguments choose of a source.

@@ -11,7 +11,7 @@ use super::training::{self, Base, Job, PairChoice, PairSource, Recorder};
 use super::{AnyStage, Kind, resolve};
 use crate::engine::{Context, Planned, Stage as _};
 use crate::nn::Preset;
-use crate::train::TrainSettings;
+use crate::train::{Start, TrainSettings};
 
 /// Settings of a fresh model.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -154,13 +154,12 @@ impl Train {
                 source: source.to_string(),
                 pairs: Arc::clone(&pairs),
                 held_out: Arc::clone(&held_out),
-                // A checkpoint of other pairs or settings is no beginning of this training: the job sees to that.
-                resume: training::Resume::IfPossible,
+                start: Start::ResumeIfPossible,
                 library_dir: context.data_dir.clone(),
             };
             let recorder = Recorder::enter(&context.store, &job, Some((context.run, context.id()))).await?;
             let trained = training::run(job, recorder, Arc::clone(context.meter()), |_| {}, context.shutdown.clone()).await?;
-            if trained.is_none() {
+            if !trained.finished {
                 return Ok(());
             }
         }

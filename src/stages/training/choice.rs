@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::train::data::Pair;
+
 /// A side of the split, or both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -77,19 +79,20 @@ impl PairChoice {
         Ok((compile(&self.repositories)?, compile(&self.except)?))
     }
 
-    /// Keeps what is meant of `pairs`, in their order; `repository` tells where a pair is from.
-    pub(super) fn choose<T>(&self, pairs: Vec<T>, repository: impl Fn(&T) -> &str) -> Result<Vec<T>, String> {
+    /// Keeps what is meant of `pairs`, in their order. Whether a limit leaves a pair follows from its id, not from the
+    /// pairs beside it.
+    pub(super) fn choose(&self, pairs: Vec<Pair>) -> Result<Vec<Pair>, String> {
         let (only, except) = self.patterns()?;
         let matches = |patterns: &[glob::Pattern], name: &str| patterns.iter().any(|pattern| pattern.matches(name));
-        let mut kept: Vec<T> = (pairs.into_iter())
+        let mut kept: Vec<Pair> = (pairs.into_iter())
             .filter(|pair| {
-                let name = repository(pair);
+                let name = &pair.repository;
                 (only.is_empty() || matches(&only, name)) && !matches(&except, name)
             })
             .collect();
         let Some(limit) = self.limit.filter(|limit| *limit < kept.len()) else { return Ok(kept) };
         // The pairs with the least keys: a larger limit keeps what a smaller one kept.
-        let mut keys: Vec<(u64, usize)> = (0..kept.len()).map(|at| (key(self.seed, at), at)).collect();
+        let mut keys: Vec<(u64, usize)> = kept.iter().enumerate().map(|(at, pair)| (key(self.seed, pair.id), at)).collect();
         keys.sort_unstable();
         let mut keep = vec![false; kept.len()];
         keys[..limit].iter().for_each(|&(_, at)| keep[at] = true);
@@ -102,9 +105,9 @@ impl PairChoice {
     }
 }
 
-fn key(seed: u64, at: usize) -> u64 {
+fn key(seed: u64, pair: i64) -> u64 {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&seed.to_le_bytes()).update(&(at as u64).to_le_bytes());
+    hasher.update(&seed.to_le_bytes()).update(&pair.to_le_bytes());
     let mut bytes = [0; 8];
     bytes.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
     u64::from_le_bytes(bytes)
@@ -115,11 +118,18 @@ fn key(seed: u64, at: usize) -> u64 {
 mod tests {
     use super::*;
 
+    fn pair(id: i64, repository: &str) -> Pair {
+        let text = || "x".to_owned();
+        let (prompt, chosen, rejected) = (text(), text(), text());
+        Pair { id, prompt, chosen, rejected, margin: 0.0, repository: repository.to_owned(), split: None }
+    }
+
     #[test]
     fn a_limit_draws_by_seed_and_a_larger_one_keeps_what_a_smaller_one_kept() {
-        let choose = |limit, seed| {
+        let choose = |limit, seed| -> Vec<i64> {
             let choice = PairChoice { limit: Some(limit), seed, ..PairChoice::default() };
-            choice.choose((0..100).collect::<Vec<usize>>(), |_| "").unwrap()
+            let chosen = choice.choose((0..100).map(|id| pair(id, "")).collect()).unwrap();
+            chosen.iter().map(|pair| pair.id).collect()
         };
         let (few, more) = (choose(10, 1), choose(30, 1));
         assert_eq!((few.len(), more.len()), (10, 30));
@@ -131,8 +141,10 @@ mod tests {
     #[test]
     fn repositories_are_chosen_by_pattern() {
         let choice: PairChoice = toml::from_str("repositories = ['re*', 'flask']\nexcept = ['requests-?']").unwrap();
-        let names = vec!["requests", "requests-2", "rich", "flask", "rerun"];
-        assert_eq!(choice.choose(names, |name| *name).unwrap(), ["requests", "flask", "rerun"]);
+        let names = ["requests", "requests-2", "rich", "flask", "rerun"];
+        let pairs = names.iter().zip(0..).map(|(name, id)| pair(id, name)).collect();
+        let kept: Vec<i64> = choice.choose(pairs).unwrap().iter().map(|pair| pair.id).collect();
+        assert_eq!(kept, [0, 3, 4]);
         let broken = PairChoice { except: vec!["a**b".into()], ..PairChoice::default() };
         assert!(broken.check().unwrap_err().contains("`a**b`"));
     }

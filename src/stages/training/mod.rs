@@ -15,7 +15,7 @@ mod source;
 pub use choice::{PairChoice, Split};
 pub use measure::{Computing, Measured, accuracy};
 pub use record::Recorder;
-pub use run::{Plan, Told, Trained, plan, run};
+pub use run::{Told, brief, line, plan, run};
 pub use score::{Scored, score};
 pub use source::{PairSource, Pairs, check_source, source_of};
 
@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::nn::Preset;
-use crate::train::TrainSettings;
+use crate::train::{Start, TrainSettings};
 
 /// Something that was asked for cannot be: the command or a file is wrong, and nothing was done.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -51,19 +51,6 @@ pub enum Base {
     },
 }
 
-/// What to do about checkpoints.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Resume {
-    /// Start anew; checkpoints in the folder are an error.
-    No,
-    /// Go on from the newest checkpoint; there must be one.
-    Yes,
-    /// Go on from the newest checkpoint if there is one of this very training, else start anew.
-    IfPossible,
-    /// Start a decay from this checkpoint of another training.
-    DecayFrom(PathBuf),
-}
-
 /// One training.
 #[derive(Clone, Debug)]
 pub struct Job {
@@ -82,7 +69,7 @@ pub struct Job {
     /// Pairs to measure on while it trains.
     pub held_out: Arc<Pairs>,
     /// What to do about checkpoints.
-    pub resume: Resume,
+    pub start: Start,
     /// The data folder, where an ONNX Runtime library may lie.
     pub library_dir: PathBuf,
 }

@@ -10,6 +10,7 @@ use crate::ids::{RunId, StageId, TrainingRunId};
 use crate::progress::State;
 use crate::store::Store;
 use crate::store::training::{MetricRow, NewEvaluation, NewTraining};
+use crate::train::Start;
 
 /// What a training tells as it goes.
 pub enum Note {
@@ -64,7 +65,7 @@ impl Recorder {
             pairs_held_out: job.held_out.len() as u64,
             device: job.settings.device.clone(),
         };
-        let id = store.enter_training(&new, job.resume != super::Resume::No).await.context("entering the training")?;
+        let id = store.enter_training(&new, matches!(job.start, Start::Resume | Start::ResumeIfPossible)).await.context("entering the training")?;
         Ok(Self(Some((store.clone(), id))))
     }
 

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use futures::TryStreamExt as _;
 use tokio::task::spawn_blocking;
 
@@ -12,7 +11,7 @@ use crate::engine::{Context, Stage as _};
 use crate::ids::{RunId, StageId};
 use crate::stages::{AnyStage, resolve};
 use crate::store::{Store, StoreError};
-use crate::train::data::{Pair, read_pairs};
+use crate::train::data::{Pair, read_pairs, stored_pairs};
 
 /// Where pairs come from.
 #[derive(Clone, Debug)]
@@ -131,7 +130,7 @@ impl PairSource {
     pub async fn read(&self, choice: &PairChoice) -> anyhow::Result<Pairs> {
         let split = choice.split.name();
         let pairs = match self {
-            Self::Stage { store, stage, .. } => read_stage(store, *stage, split).await?,
+            Self::Stage { store, stage, .. } => stored_pairs(store, *stage, split).try_concat().await?,
             Self::Files(path) => {
                 let path = path.clone();
                 spawn_blocking(move || read_pairs(&path, split)?.collect::<Result<Vec<_>, _>>())
@@ -139,29 +138,8 @@ impl PairSource {
                     .map_err(|error| WrongInput(error.to_string()))?
             }
         };
-        let chosen = choice.choose(pairs, |pair| &pair.repository);
-        Ok(Pairs::new(chosen.map_err(WrongInput)?))
+        Ok(Pairs::new(choice.choose(pairs).map_err(WrongInput)?))
     }
-}
-
-async fn read_stage(store: &Store, stage: StageId, split: Option<&str>) -> anyhow::Result<Vec<Pair>> {
-    let splits = split.map_or(&["train", "test"][..], |split| if split == "train" { &["train"] } else { &["test"] });
-    let mut pairs = Vec::new();
-    for split in splits {
-        let mut rows = store.pairs(stage, split);
-        while let Some(row) = rows.try_next().await.context("reading pairs")? {
-            pairs.push(Pair {
-                id: row.id.0,
-                prompt: row.prompt,
-                chosen: row.chosen,
-                rejected: row.rejected,
-                margin: 0.0,
-                repository: row.repository,
-                split: Some(row.split),
-            });
-        }
-    }
-    Ok(pairs)
 }
 
 /// The source of a stage: its file, or the pair stage that it needs.
