@@ -18,6 +18,7 @@ pub mod dedupe;
 pub mod engine;
 pub mod eval;
 pub mod env;
+pub mod eval;
 pub mod ids;
 pub mod llm;
 pub mod nn;

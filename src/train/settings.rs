@@ -374,7 +374,7 @@ impl TrainSettings {
     }
 
     /// The settings that move the loss curve, unset ones by what they stand for.
-    fn curve(&self) -> serde_json::Map<String, Value> {
+    pub fn curve(&self) -> serde_json::Map<String, Value> {
         let resolved = Self {
             rm_coef: Some(self.rm_weight()),
             lm_coef: Some(self.lm_weight()),

@@ -4,7 +4,7 @@
 //! head is left to the training that needs one.
 
 mod tokenizer;
-mod weights;
+pub(super) mod weights;
 
 pub use tokenizer::{END_OF_TEXT, learn};
 

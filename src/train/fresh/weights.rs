@@ -38,7 +38,7 @@ pub(super) fn write(config: &ModelConfig, seed: u64, path: &Path) -> Result<(), 
     safetensors::serialize_to_file(views, Some(about), path).map_err(failed)
 }
 
-fn draw(config: &ModelConfig, parameter: &Parameter, seed: u64) -> Vec<f32> {
+pub(in crate::train) fn draw(config: &ModelConfig, parameter: &Parameter, seed: u64) -> Vec<f32> {
     if !parameter.decay {
         let value = if parameter.name.ends_with("bias") { 0.0 } else { 1.0 };
         return vec![value; parameter.elements()];
