@@ -6,8 +6,9 @@
 //! cli
 //! stages                           one file per stage kind
 //! simulate  engine                 a simulated model server; runs a plan
+//! train                            fresh preference models
 //! llm  store  corpus               models; SQL; archives and files
-//! dedupe  python                   pure code: no I/O, no clock, no async
+//! dedupe  python  nn               pure code: no I/O, no clock, no async
 //! config  env  ids  shutdown  telemetry  progress
 //! ```
 

@@ -42,7 +42,8 @@ impl Accuracy {
     /// without an interval have bounds equal to themselves.
     pub fn estimates(&self) -> Vec<Estimate> {
         let n = self.accuracy.n;
-        let plain = |metric: &str, value: f64| Estimate { metric: metric.to_owned(), value, low: value, high: value, n };
+        let plain =
+            |metric: &str, value: f64| Estimate { metric: metric.to_owned(), value, low: value, high: value, n };
         vec![
             self.accuracy.clone(),
             Estimate {

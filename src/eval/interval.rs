@@ -41,9 +41,12 @@ mod tests {
     #[test]
     fn the_interval_agrees_with_published_values() {
         // Newcombe 1998, Statistics in Medicine 17, table I, method 3.
-        for (successes, n, low, high) in
-            [(81.0, 263, 0.2553, 0.3662), (15.0, 148, 0.0624, 0.1605), (0.0, 20, 0.0, 0.1611), (1.0, 29, 0.0061, 0.1718)]
-        {
+        for (successes, n, low, high) in [
+            (81.0, 263, 0.2553, 0.3662),
+            (15.0, 148, 0.0624, 0.1605),
+            (0.0, 20, 0.0, 0.1611),
+            (1.0, 29, 0.0061, 0.1718),
+        ] {
             let (l, h) = wilson(successes, n, Z95);
             assert!((l - low).abs() < 5e-5 && (h - high).abs() < 5e-5, "{successes}/{n}: {l} {h}");
         }

@@ -148,7 +148,6 @@ impl ModelConfig {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::nn::{Architecture, Preset};
 
     #[test]

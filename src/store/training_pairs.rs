@@ -259,7 +259,7 @@ mod tests {
         let store = Store::from(test.database.clone());
         let pairs = PairStage { stage_id: StageId(2), name: "pairs".into() };
         let more = PairStage { stage_id: StageId(3), name: "more".into() };
-        assert_eq!(store.pair_stages(&PairsOf::Stage(StageId(2))).await.unwrap(), [pairs.clone()]);
+        assert_eq!(store.pair_stages(&PairsOf::Stage(StageId(2))).await.unwrap(), std::slice::from_ref(&pairs));
         assert_eq!(store.pair_stages(&PairsOf::Run(RunId(1))).await.unwrap(), [more.clone(), pairs.clone()]);
         // The newest run has no pair stage, so the one before it is meant.
         assert_eq!(store.pair_stages(&PairsOf::Pipeline("demo".into())).await.unwrap(), [more, pairs]);

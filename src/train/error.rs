@@ -102,17 +102,6 @@ pub enum TrainError {
     },
 }
 
-impl TrainError {
-    /// A failure of what computes, with where it was and what would help against a lack of memory.
-    pub(super) fn computing(at: impl Into<String>, advice: impl FnOnce() -> String, error: LearnerError) -> Self {
-        let at = at.into();
-        match error {
-            LearnerError::OutOfMemory(message) => Self::OutOfMemory { at, advice: advice(), message },
-            LearnerError::Other(source) => Self::Learner { at, source },
-        }
-    }
-}
-
 /// The most ids that a message lists.
 const LISTED: usize = 32;
 
@@ -136,7 +125,9 @@ fn last_good(checkpoint: Option<&PathBuf>) -> String {
             "the last good checkpoint is {}: look at these pairs, lower learning_rate, or leave them out",
             path.display()
         ),
-        None => "there is no checkpoint yet: look at these pairs and the model's weights, or lower learning_rate".into(),
+        None => {
+            "there is no checkpoint yet: look at these pairs and the model's weights, or lower learning_rate".into()
+        }
     }
 }
 

@@ -296,7 +296,8 @@ impl TrainSettings {
     /// The first setting that cannot be.
     pub fn check(&self) -> Result<(), SettingError> {
         let wrong = |name, problem: &str| Err(SettingError { name, problem: problem.to_owned() });
-        let coefficients = [("rm_coef", self.rm_weight()), ("lm_coef", self.lm_weight()), ("centre_coef", self.centre_coef)];
+        let coefficients =
+            [("rm_coef", self.rm_weight()), ("lm_coef", self.lm_weight()), ("centre_coef", self.centre_coef)];
         for (name, value) in coefficients {
             if !(value.is_finite() && value >= 0.0) {
                 return wrong(name, "must be zero or more");
@@ -414,7 +415,8 @@ mod tests {
 
     #[test]
     fn a_setting_that_cannot_be_is_named_with_what_would_be_right() {
-        let cases: [(&str, fn(&mut TrainSettings)); 12] = [
+        type Change = fn(&mut TrainSettings);
+        let cases: [(&str, Change); 12] = [
             ("rm_coef", |s| s.rm_coef = Some(f32::NAN)),
             ("rm_coef", |s| (s.rm_coef, s.lm_coef) = (Some(0.0), Some(0.0))),
             ("batch_pairs", |s| s.batch_pairs = 0),

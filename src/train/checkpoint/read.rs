@@ -90,7 +90,8 @@ pub fn read_state(path: &Path) -> Result<RunState, CheckpointError> {
         problem: format!("this is no state of a run that this version reads: {error}"),
     })?;
     if state.form != FORM {
-        let problem = format!("its form is {}, and this version reads {FORM}: use the version that wrote it", state.form);
+        let problem =
+            format!("its form is {}, and this version reads {FORM}: use the version that wrote it", state.form);
         return Err(CheckpointError::State { path: file, problem });
     }
     Ok(state)

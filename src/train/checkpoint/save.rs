@@ -45,9 +45,8 @@ pub fn save(
         let parts = ModelParts { config, tokenizer, shard_bytes: SHARD_BYTES };
         write_model(disk, partial, &parts, &mut |parameter| source.weights(parameter))?;
         let parameters = config.parameters();
-        let named: Vec<(String, &Parameter)> = (parameters.iter())
-            .flat_map(|parameter| moments(&parameter.name).map(|name| (name, parameter)))
-            .collect();
+        let named: Vec<(String, &Parameter)> =
+            (parameters.iter()).flat_map(|parameter| moments(&parameter.name).map(|name| (name, parameter))).collect();
         // Both moments of a parameter are read from the device at once; the second waits for its turn.
         let mut waiting = None;
         write_numbers(disk, &partial.join(OPTIMIZER), &named, &mut |parameter| match waiting.take() {

@@ -75,7 +75,7 @@ impl Dataset {
     /// # Errors
     /// When the tokenizer fails.
     pub fn extend(&mut self, pairs: Vec<Pair>, encoder: &Encoder) -> DataResult<()> {
-        let (pairs, counts) = encoder.encode_pairs(pairs, &mut self.left_out)?;
+        let (pairs, counts) = encoder.encode_pairs(&pairs, &mut self.left_out)?;
         self.pairs.extend(pairs);
         self.counts.add(&counts);
         Ok(())

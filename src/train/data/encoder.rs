@@ -180,13 +180,17 @@ impl Encoder {
                     if room == 0 {
                         return refused;
                     }
-                    encoded.iter_mut().for_each(|answer| answer.truncate(room));
+                    for answer in &mut encoded {
+                        answer.truncate(room);
+                    }
                     cut_answer = true;
                 }
             }
         }
         if let Some(end) = self.end {
-            encoded.iter_mut().for_each(|answer| answer.push(end));
+            for answer in &mut encoded {
+                answer.push(end);
+            }
         }
         Ok(Ok(Encoded { prompt, answers: encoded, cut_prompt, cut_answer }))
     }
@@ -195,7 +199,7 @@ impl Encoder {
     ///
     /// # Errors
     /// When the tokenizer fails.
-    pub fn encode_pairs(&self, pairs: Vec<Pair>, left_out: &mut LeftOut) -> DataResult<(Vec<Tokenised>, Counts)> {
+    pub fn encode_pairs(&self, pairs: &[Pair], left_out: &mut LeftOut) -> DataResult<(Vec<Tokenised>, Counts)> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let share = pairs.len().div_ceil(threads).max(16);
         let parts = std::thread::scope(|scope| {

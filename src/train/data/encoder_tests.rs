@@ -98,7 +98,7 @@ fn pairs_keep_their_order_and_what_is_left_out_is_counted_with_examples() {
     pairs[3].rejected = " \n".into();
     pairs[400].chosen = "x".repeat(20);
     let mut left_out = LeftOut::default();
-    let (kept, counts) = encoder.encode_pairs(pairs, &mut left_out).unwrap();
+    let (kept, counts) = encoder.encode_pairs(&pairs, &mut left_out).unwrap();
     assert!(kept.windows(2).all(|two| two[0].id < two[1].id));
     assert_eq!((counts.read, counts.kept, counts.empty, counts.too_long), (500, 498, 1, 1));
     assert_eq!(counts.tokens, kept.iter().map(|pair| pair.packed_length() as u64).sum::<u64>());

@@ -61,17 +61,20 @@ pub fn files(path: &Path) -> DataResult<Vec<PathBuf>> {
 ///
 /// # Errors
 /// When the file cannot be opened.
-pub fn rows(path: &Path, columns: &[&str]) -> DataResult<Box<dyn Iterator<Item = DataResult<Row>> + Send>> {
+pub fn rows(path: &Path, columns: &[&str]) -> DataResult<Rows> {
     Ok(match path.extension().and_then(|ending| ending.to_str()) {
         Some("parquet") => Box::new(ParquetRows::open(path, columns)?),
         _ => Box::new(JsonlRows::open(path)?),
     })
 }
 
+/// The rows of one file, read one at a time.
+pub type Rows = Box<dyn Iterator<Item = DataResult<Row>> + Send>;
+
 /// The pairs of a file or folder, read one at a time. After an error there is nothing more.
 pub struct PairFiles {
     files: std::vec::IntoIter<PathBuf>,
-    open: Option<(Option<String>, Box<dyn Iterator<Item = DataResult<Row>> + Send>)>,
+    open: Option<(Option<String>, Rows)>,
     split: Option<String>,
     ordinal: i64,
 }

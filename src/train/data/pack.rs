@@ -139,7 +139,7 @@ mod tests {
     fn a_bucket_is_its_own_bucket_and_at_most_a_quarter_longer() {
         for length in 1..5000_usize {
             let bucket = length_bucket(length);
-            assert!(bucket >= length && bucket % 32 == 0 && length_bucket(bucket) == bucket);
+            assert!(bucket >= length && bucket.is_multiple_of(32) && length_bucket(bucket) == bucket);
             assert!(bucket <= (length.div_ceil(32) * 32) * 5 / 4, "{length} became {bucket}");
         }
     }

@@ -169,7 +169,7 @@ mod tests {
             let (texts, margin, predicted) = &found[&pair.id];
             assert_eq!(texts[0], [pair.prompt.clone(), pair.chosen.clone()].concat());
             assert_eq!(texts[1], [pair.prompt.clone(), pair.rejected.clone()].concat());
-            assert_eq!(*margin, pair.margin);
+            assert_eq!(margin.to_bits(), pair.margin.to_bits());
             let first = pair.prompt.len();
             let wanted: Vec<_> =
                 pair.chosen.iter().enumerate().map(|(n, &token)| (first + n, token)).filter(|&(n, _)| n > 0).collect();

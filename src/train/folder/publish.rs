@@ -115,9 +115,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("a/b");
         let publish = |text: &'static str| {
-            publish_folder(&target, |folder| {
-                fs::write(folder.join("file"), text).map_err(|_| full(folder))
-            })
+            publish_folder(&target, |folder| fs::write(folder.join("file"), text).map_err(|_| full(folder)))
         };
         publish("one").unwrap();
         publish("two").unwrap();
@@ -146,10 +144,15 @@ mod tests {
         for name in ["mark", "model-1", "notes"] {
             fs::write(root.path().join(name), "one").unwrap();
         }
-        publish_files(root.path(), "mark", |name| name.starts_with("model"), |folder| {
-            fs::write(folder.join("mark"), "two").map_err(|_| full(folder))?;
-            fs::write(folder.join("model"), "two").map_err(|_| full(folder))
-        })
+        publish_files(
+            root.path(),
+            "mark",
+            |name| name.starts_with("model"),
+            |folder| {
+                fs::write(folder.join("mark"), "two").map_err(|_| full(folder))?;
+                fs::write(folder.join("model"), "two").map_err(|_| full(folder))
+            },
+        )
         .unwrap();
         assert_eq!(entries(root.path()), ["mark", "model", "notes"]);
         assert_eq!(fs::read_to_string(root.path().join("mark")).unwrap(), "two");

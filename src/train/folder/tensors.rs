@@ -235,9 +235,7 @@ mod tests {
     #[test]
     fn hostile_headers_are_refused_before_memory_is_taken() {
         let header = |json: &str| [&(json.len() as u64).to_le_bytes()[..], json.as_bytes(), &[0; 16]].concat();
-        let tensor = |shape: &str, offsets: &str| {
-            format!(r#""dtype":"F32","shape":{shape},"data_offsets":{offsets}"#)
-        };
+        let tensor = |shape: &str, offsets: &str| format!(r#""dtype":"F32","shape":{shape},"data_offsets":{offsets}"#);
         let overlapping = format!("{{\"a\":{{{}}},\"b\":{{{}}}}}", tensor("[2]", "[0,8]"), tensor("[3]", "[4,16]"));
         let cases = [
             [&u64::MAX.to_le_bytes()[..], &[b'{'; 64]].concat(),

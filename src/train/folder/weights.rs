@@ -41,7 +41,8 @@ impl Weights {
         }
         let index_path = folder.join(INDEX);
         if !index_path.is_file() {
-            let hint = if folder.join("pytorch_model.bin").exists() || folder.join("pytorch_model.bin.index.json").exists()
+            let hint = if folder.join("pytorch_model.bin").exists()
+                || folder.join("pytorch_model.bin.index.json").exists()
             {
                 ", only PyTorch's pickled format, which is not read: save the model again with `safe_serialization=True`"
             } else {
@@ -50,8 +51,7 @@ impl Weights {
             return Err(FolderError::NoWeights { path: folder.to_owned(), hint });
         }
         let wrong = |problem: String| FolderError::Json { path: index_path.clone(), problem };
-        let text =
-            fs::read(&index_path).map_err(|source| FolderError::Read { path: index_path.clone(), source })?;
+        let text = fs::read(&index_path).map_err(|source| FolderError::Read { path: index_path.clone(), source })?;
         let index: Index = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
         let names: BTreeSet<&String> = index.weight_map.values().collect();
         let mut files = Vec::new();
@@ -113,7 +113,8 @@ impl Weights {
             }
         }
         let known: BTreeSet<&str> = parameters.iter().map(|parameter| parameter.name.as_str()).collect();
-        let idle = |name: &str| name.ends_with("rotary_emb.inv_freq") || name == "lm_head.weight" && config.tie_embeddings;
+        let idle =
+            |name: &str| name.ends_with("rotary_emb.inv_freq") || name == "lm_head.weight" && config.tie_embeddings;
         mismatch.extra =
             self.tensors.keys().filter(|name| !known.contains(name.as_str()) && !idle(name)).cloned().collect();
         if mismatch.is_empty() { Ok(()) } else { Err(FolderError::Mismatch { path: self.folder.clone(), mismatch }) }

@@ -124,7 +124,7 @@ pub fn write_numbers(
 pub fn write_json(disk: &dyn Disk, path: &Path, value: &Value) -> Result<(), FolderError> {
     let write = || {
         let mut out = disk.create(path)?;
-        write!(out, "{value:#}\n")?;
+        writeln!(out, "{value:#}")?;
         out.sync()
     };
     write().map_err(|source| FolderError::Write { path: path.to_owned(), source })
