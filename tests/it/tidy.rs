@@ -9,6 +9,7 @@ const LAYERS: [&[&str]; 7] = [
     &["stages"],
     &["simulate", "engine", "eval"],
     &["train"],
+    &["eval"],
     &["llm", "store", "corpus", "runtime"],
     &["dedupe", "python", "graph", "nn"],
     &["config", "env", "ids", "progress", "shutdown", "telemetry"],
