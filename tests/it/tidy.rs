@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Layers from the top; modules of one layer do not import each other unless [`BESIDE`] says so.
-const LAYERS: [&[&str]; 7] = [
+const LAYERS: [&[&str]; 8] = [
     &["cli"],
     &["stages"],
-    &["simulate", "engine", "eval"],
+    &["simulate", "engine"],
     &["train"],
     &["eval"],
     &["llm", "store", "corpus", "runtime"],
