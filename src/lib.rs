@@ -17,6 +17,7 @@ pub mod corpus;
 pub mod dedupe;
 pub mod engine;
 pub mod env;
+pub mod graph;
 pub mod ids;
 pub mod llm;
 pub mod progress;
