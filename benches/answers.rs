@@ -80,8 +80,8 @@ async fn compare() -> support::Result<()> {
     corpus::write_jsonl(&texts, &dir.path().join("texts.jsonl"))?;
     let (database, store) = database::open(dir.path()).await?;
     let pipeline = pipeline(&fast.1, &slow.1);
-    let select = |name: &str, limit| Options { select: vec![name.to_owned()], limit };
-    let sources = Options { select: ["ingest", "parse"].map(String::from).to_vec(), limit: None };
+    let select = |name: &str, limit| Options { select: vec![name.to_owned()], limit, ..Options::default() };
+    let sources = Options { select: ["ingest", "parse"].map(String::from).to_vec(), ..Options::default() };
     let (outcome, _) = database::run(&store, &pipeline, dir.path(), sources).await?;
     say(format!("{} snippets to describe, {IN_FLIGHT} in flight", outcome.meters[1].done()))?;
 

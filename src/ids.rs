@@ -67,3 +67,7 @@ id!(
     /// One process that claims rows.
     WorkerId
 );
+id!(
+    /// One model that is trained.
+    TrainingRunId
+);

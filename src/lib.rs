@@ -6,8 +6,9 @@
 //! cli
 //! stages                           one file per stage kind
 //! simulate  engine                 a simulated model server; runs a plan
+//! train                            fresh preference models
 //! llm  store  corpus               models; SQL; archives and files
-//! dedupe  python                   pure code: no I/O, no clock, no async
+//! dedupe  python  nn               pure code: no I/O, no clock, no async
 //! config  env  ids  shutdown  telemetry  progress
 //! ```
 
@@ -17,9 +18,11 @@ pub mod corpus;
 pub mod dedupe;
 pub mod engine;
 pub mod env;
+pub mod eval;
 pub mod graph;
 pub mod ids;
 pub mod llm;
+pub mod nn;
 pub mod progress;
 pub mod python;
 pub mod shutdown;
@@ -27,3 +30,4 @@ pub mod simulate;
 pub mod stages;
 pub mod store;
 pub mod telemetry;
+pub mod train;

@@ -53,6 +53,7 @@ pub struct Meter {
     total: AtomicU64,
     state: AtomicU8,
     clock: Mutex<(Option<Instant>, Option<Duration>)>,
+    note: Mutex<String>,
 }
 
 impl Meter {
@@ -79,6 +80,16 @@ impl Meter {
     /// Sets how many rows this run is expected to handle; 0: not known.
     pub fn set_total(&self, rows: u64) {
         self.total.store(rows, Ordering::Relaxed);
+    }
+
+    /// Sets what is shown beside the counts, e.g. a loss.
+    pub fn set_note(&self, note: String) {
+        *self.note.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = note;
+    }
+
+    /// What is shown beside the counts.
+    pub fn note(&self) -> String {
+        self.note.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// Moves on to `state`, noting the time.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use crate::ids::{PairId, RunId};
+use crate::nn::Preset;
 use crate::simulate::Fault;
 use crate::stages::ExportFormat;
 
@@ -53,6 +54,8 @@ pub enum Command {
     Sql(SqlArgs),
     /// Write the pairs of a pipeline or run to files.
     Export(ExportArgs),
+    /// Make a fresh model: a tokenizer learned from a corpus, and random weights.
+    Init(InitArgs),
     /// Start, stop and reach the embedded database.
     Db {
         /// What to do with it.
@@ -169,6 +172,29 @@ pub struct ExportArgs {
     /// Name of the pair stage, where the pipeline has several.
     #[arg(long)]
     pub stage: Option<String>,
+}
+
+/// `codepmp init`
+#[derive(Debug, ClapArgs)]
+pub struct InitArgs {
+    /// Size of the model.
+    #[arg(long, value_enum)]
+    pub preset: Preset,
+    /// Folders, archives and files of Python source that the tokenizer learns from.
+    #[arg(long, required = true, num_args = 1.., value_name = "PATH")]
+    pub corpus: Vec<String>,
+    /// Folder of the model.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Tokens in the vocabulary, at most; the preset's if left out.
+    #[arg(long, value_name = "N")]
+    pub vocab: Option<usize>,
+    /// Decides the weights.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `codepmp db`

@@ -3,6 +3,7 @@
 mod args;
 mod db;
 mod doctor;
+mod init;
 mod inspect;
 mod output;
 mod pipeline;
@@ -88,6 +89,7 @@ async fn dispatch(args: Args) -> anyhow::Result<Exit> {
         Command::Inspect { pair, json } => inspect::inspect(&open().await?, pair, json).await,
         Command::Sql(query) => sql::sql(&open().await?, &query).await,
         Command::Export(export) => pipeline::export(&open().await?, &export).await,
+        Command::Init(init) => init::init(init).await,
         Command::Db { command } => db::db(command, &data_dir).await,
         Command::Simulate(simulate) => simulate::simulate(simulate).await,
         Command::Doctor => doctor::doctor(&data_dir).await,

@@ -85,6 +85,7 @@ fn event(meter: &Meter) -> serde_json::Value {
         "event": "stage", "stage": meter.name, "kind": meter.kind, "state": meter.state(), "done": meter.done(),
         "rejected": meter.rejected(), "reused": meter.reused(), "total": meter.total(),
         "seconds": meter.elapsed().as_secs_f64(), "seconds_left": left(meter).map(|left| left.as_secs()),
+        "note": meter.note(),
     })
 }
 
@@ -102,6 +103,10 @@ fn counts(meter: &Meter) -> String {
         if number > 0 {
             let _ = write!(text, ", {} {what}", HumanCount(number));
         }
+    }
+    let note = meter.note();
+    if !note.is_empty() {
+        let _ = write!(text, ", {note}");
     }
     let seconds = meter.elapsed().as_secs_f64();
     if seconds > 0.0 && meter.state() != State::Waiting {

@@ -34,7 +34,7 @@ pub async fn run(args: RunArgs, data_dir: &Path) -> anyhow::Result<Exit> {
         outln!("dry run: the file is right and {} endpoints answer; nothing was done", used.len());
         return Ok(Exit::Done);
     }
-    let options = Options { select: args.select, limit: args.limit };
+    let options = Options { select: args.select, limit: args.limit, data_dir: data_dir.to_owned() };
     execute(loaded, &store, options, args.json).await
 }
 
@@ -48,7 +48,8 @@ pub async fn retry(args: RetryArgs, data_dir: &Path) -> anyhow::Result<Exit> {
     if !args.json {
         outln!("{rows} rows that were rejected ({class}) are asked again");
     }
-    execute(loaded, &store, Options::default(), args.json).await
+    let options = Options { data_dir: data_dir.to_owned(), ..Options::default() };
+    execute(loaded, &store, options, args.json).await
 }
 
 async fn execute(loaded: Loaded, store: &Store, options: Options, as_json: bool) -> anyhow::Result<Exit> {

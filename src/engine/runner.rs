@@ -1,6 +1,7 @@
 //! Runs all groups of a plan at once and tells each when what it needs has ended.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub struct Options {
     pub select: Vec<String>,
     /// Largest number of new rows for each stage.
     pub limit: Option<u64>,
+    /// The data folder, where stages keep what is no row.
+    pub data_dir: PathBuf,
 }
 
 /// How a run ended.
@@ -152,6 +155,7 @@ impl<S: Stage> Runner<S> {
                 worker,
                 seed: self.seed,
                 limit: self.options.limit,
+                data_dir: self.options.data_dir.clone(),
                 meters: stages.iter().map(|&at| Arc::clone(&self.meters[at])).collect(),
                 inputs_ended,
                 shutdown: stops[group].clone(),

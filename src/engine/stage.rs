@@ -1,6 +1,7 @@
 //! The contract between the engine and the kinds of stage.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -76,6 +77,8 @@ pub struct Context<S: Stage> {
     pub seed: u64,
     /// Largest number of new rows for each stage in this run.
     pub limit: Option<u64>,
+    /// The data folder, for what is no row.
+    pub data_dir: PathBuf,
     /// Counters, one for each stage of the group.
     pub meters: Vec<Arc<Meter>>,
     /// Becomes true when everything that the group needs has ended.

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::resolve;
-use crate::corpus::{self, Entry, Source, SourceKind};
+use crate::corpus::{self, Entry, Format, Source, SourceKind};
 use crate::llm::{Client, EndpointSettings};
 use crate::simulate::{self, Index, Simulator};
 
@@ -122,18 +122,26 @@ pub async fn build_simulator(settings: SimulatorSettings, base: PathBuf) -> anyh
     tokio::task::spawn_blocking(move || {
         let mut files = Vec::new();
         for path in &settings.corpus {
-            read_corpus(path, &base, &mut files).with_context(|| format!("the simulator's corpus {path}"))?;
+            let mut keep = |path, content| {
+                files.push((path, content));
+                true
+            };
+            read_corpus(path, &base, &mut keep).with_context(|| format!("the simulator's corpus {path}"))?;
         }
         Ok(Arc::new(Simulator::new(Index::from_sources(files.into_iter()), settings)?))
     })
     .await?
 }
 
-/// Code that the simulator knows; what cannot be read is left out, as the pipeline reports it for itself.
-fn read_corpus(path: &str, base: &Path, files: &mut Vec<(String, String)>) -> anyhow::Result<()> {
+/// Hands path and text of every Python file at `path` (a folder, an archive, a folder of archives, JSONL, a single
+/// file) to `each`, until that says false; what cannot be read is left out, as the pipeline reports it for itself.
+///
+/// # Errors
+/// When the path leads nowhere.
+pub fn read_corpus(path: &str, base: &Path, each: &mut dyn FnMut(String, String) -> bool) -> anyhow::Result<()> {
     let full = resolve(base, path);
     if full.is_file() && full.extension().is_some_and(|end| end == "py") {
-        files.push((path.to_owned(), std::fs::read_to_string(&full)?));
+        each(path.to_owned(), std::fs::read_to_string(&full)?);
         return Ok(());
     }
     let holds_archives = full.is_dir()
@@ -141,13 +149,19 @@ fn read_corpus(path: &str, base: &Path, files: &mut Vec<(String, String)>) -> an
             let name = entry.file_name().to_string_lossy().into_owned();
             [".whl", ".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst"].iter().any(|end| name.ends_with(end))
         });
-    let kind = if full.is_dir() && !holds_archives { SourceKind::Dir } else { SourceKind::Archive };
+    let kind = match Format::of(&full, SourceKind::Jsonl) {
+        Some(_) if full.is_file() => SourceKind::Jsonl,
+        _ if full.is_dir() && !holds_archives => SourceKind::Dir,
+        _ => SourceKind::Archive,
+    };
     let source = Source::new(kind, path);
     for shard in corpus::shards(&source, base)? {
         let survey = shard.survey(&source);
         for entry in shard.read(&source, &survey, 0)? {
-            if let Entry::Document(document) = entry {
-                files.push((document.path, document.content));
+            if let Entry::Document(document) = entry
+                && !each(document.path, document.content)
+            {
+                return Ok(());
             }
         }
     }

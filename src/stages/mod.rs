@@ -17,7 +17,7 @@ mod rows;
 mod schema;
 mod source_answer;
 
-pub use endpoints::{Services, SimulatorSettings, build_simulator};
+pub use endpoints::{Services, SimulatorSettings, build_simulator, read_corpus};
 pub use export::{ExportFormat, export_pairs};
 pub use load::{Loaded, check, load};
 pub use schema::schema;

@@ -21,6 +21,8 @@ pub mod stages;
 pub mod tasks;
 #[doc(hidden)]
 pub mod testing;
+pub mod training;
+pub mod training_pairs;
 
 pub use connect::{Store, external_url};
 pub use error::{StoreError, StoreResult};

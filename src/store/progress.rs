@@ -51,6 +51,9 @@ impl Store {
                                 when 'generate' then (select count(*) from completions join me on me.id = stage_id)
                                 when 'source' then (select count(*) from completions join me on me.id = stage_id)
                                 when 'pair' then (select count(*) from pairs join me on me.id = stage_id)
+                                when 'train' then (select count(*) from training_runs join me on me.id = stage_id
+                                                   where state = 'done')
+                                when 'evaluate' then (select count(*) from evaluations join me on me.id = stage_id)
                                 else 0 end as rows,
                         (select waiting from open) as waiting,
                         (select count(*) from rejections join me on me.id = stage_id where retried_at is null) as rejected",

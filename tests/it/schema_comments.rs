@@ -2,8 +2,20 @@
 
 use crate::site::Site;
 
-const TABLES: [&str; 9] =
-    ["runs", "run_stages", "documents", "snippets", "descriptions", "completions", "pairs", "llm_calls", "rejections"];
+const TABLES: [&str; 12] = [
+    "runs",
+    "run_stages",
+    "documents",
+    "snippets",
+    "descriptions",
+    "completions",
+    "pairs",
+    "llm_calls",
+    "rejections",
+    "training_runs",
+    "training_metrics",
+    "evaluations",
+];
 const VIEWS: [&str; 6] =
     ["preference_pairs", "pair_lineage", "duplicates", "run_progress", "failures_by_class", "usage_by_model"];
 

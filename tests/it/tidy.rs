@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Layers from the top; modules of one layer do not import each other unless [`BESIDE`] says so.
-const LAYERS: [&[&str]; 6] = [
+const LAYERS: [&[&str]; 7] = [
     &["cli"],
     &["stages"],
-    &["simulate", "engine"],
-    &["llm", "store", "corpus"],
-    &["dedupe", "python"],
+    &["simulate", "engine", "eval"],
+    &["train"],
+    &["llm", "store", "corpus", "runtime"],
+    &["dedupe", "python", "graph", "nn"],
     &["config", "env", "ids", "progress", "shutdown", "telemetry"],
 ];
 

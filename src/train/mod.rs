@@ -1,0 +1,25 @@
+//! Training preference models: from pairs and a model's folder to a trained model's folder.
+//!
+//! ```text
+//! Pair ──data──> Batch ──trainer──> Learner (the model on ONNX Runtime) ──folder──> a model that transformers loads
+//!                           └──checkpoint──> what a stopped run goes on from
+//! ```
+//!
+//! Invariants: a run is a function of its settings, its model and its pairs, in their order: on the CPU two runs, or one
+//! that was stopped and resumed, give the same bytes. Whatever is written appears whole or not at all. [`train`] computes
+//! on the thread that calls it. Printing, SQL and reading pairs from a database are left to those above.
+
+pub mod checkpoint;
+pub mod data;
+pub mod error;
+pub mod folder;
+pub mod fresh;
+pub mod job;
+pub mod schedule;
+pub mod settings;
+pub mod spacing;
+
+pub use error::TrainError;
+pub use job::{HeldOut, RunPlan, Start, StepMetrics, TrainEvent, TrainJob, Trained};
+pub use schedule::{DecayShape, Schedule, ScheduleKind};
+pub use settings::{Activations, Arrangement, ComputePrecision, Objective, SettingError, TrainSettings};
