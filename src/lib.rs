@@ -6,9 +6,9 @@
 //! cli
 //! stages                           one file per stage kind
 //! simulate  engine                 a simulated model server; runs a plan
-//! train                            fresh preference models
-//! llm  store  corpus               models; SQL; archives and files
-//! dedupe  python  nn               pure code: no I/O, no clock, no async
+//! train                            pairs into batches, checkpoints, model folders
+//! llm  store  corpus  runtime      models; SQL; archives and files; ONNX Runtime
+//! dedupe  python  graph  nn        pure code: no I/O, no clock, no async
 //! config  env  ids  shutdown  telemetry  progress
 //! ```
 

@@ -33,10 +33,11 @@ impl Dataset {
         for pair in pairs {
             chunk.push(pair?);
             if chunk.len() == CHUNK {
-                all.extend(std::mem::take(&mut chunk), encoder)?;
+                all.extend(&chunk, encoder)?;
+                chunk.clear();
             }
         }
-        all.extend(chunk, encoder)?;
+        all.extend(&chunk, encoder)?;
         Ok(all)
     }
 
@@ -54,7 +55,7 @@ impl Dataset {
                 let page = page?;
                 let encoded = tokio::task::spawn_blocking(move || {
                     let mut part = Self::default();
-                    part.extend(page, &encoder).map(|()| part)
+                    part.extend(&page, &encoder).map(|()| part)
                 });
                 encoded.await.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))
             }
@@ -74,8 +75,8 @@ impl Dataset {
     ///
     /// # Errors
     /// When the tokenizer fails.
-    pub fn extend(&mut self, pairs: Vec<Pair>, encoder: &Encoder) -> DataResult<()> {
-        let (pairs, counts) = encoder.encode_pairs(&pairs, &mut self.left_out)?;
+    pub fn extend(&mut self, pairs: &[Pair], encoder: &Encoder) -> DataResult<()> {
+        let (pairs, counts) = encoder.encode_pairs(pairs, &mut self.left_out)?;
         self.pairs.extend(pairs);
         self.counts.add(&counts);
         Ok(())
