@@ -20,6 +20,7 @@ pub mod dedupe;
 pub mod engine;
 pub mod env;
 pub mod eval;
+pub mod graph;
 pub mod ids;
 pub mod llm;
 pub mod nn;
