@@ -2,7 +2,7 @@
 //!
 //! A [`Graph`] is built by calling one method per operation. Every value has a type and a shape the moment it is made,
 //! so a mistake is found where it is written and not in a session. [`gradients`] walks the graph once in reverse over a
-//! table with one rule per operation; [`split_at`] cuts the result into a forward and a backward graph;
+//! table with one rule per operation; [`Graph::extract`] cuts the result into a forward and a backward graph;
 //! [`Graph::to_onnx`] writes what the outputs need.
 //!
 //! Invariants:
@@ -17,13 +17,18 @@ mod build;
 mod dim;
 mod element;
 mod error;
+mod extract;
+mod gradients;
+mod in_place;
 mod nodes;
 mod onnx;
 mod op;
+mod rules;
 mod shape;
 
 pub use dim::{Dim, dims};
 pub use element::Type;
 pub use error::GraphError;
+pub use gradients::gradients;
 pub use nodes::{Graph, Node, Value};
 pub use op::Op;
