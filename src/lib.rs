@@ -26,6 +26,7 @@ pub mod llm;
 pub mod nn;
 pub mod progress;
 pub mod python;
+pub mod runtime;
 pub mod shutdown;
 pub mod simulate;
 pub mod stages;

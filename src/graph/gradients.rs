@@ -1,6 +1,6 @@
 //! Gradients by one walk in reverse.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::rules::{self, Rule};
 use super::{Graph, GraphError, Node, Op, Value};
@@ -26,7 +26,7 @@ pub fn gradients(graph: &Graph, seeds: &[(Value, Value)], wrt: &[Value]) -> Resu
     for (value, gradient) in seeds {
         collect(graph, &mut sums, *value, *gradient);
     }
-    for node in nodes.iter().rev().filter(|node| node.outputs.iter().any(|value| moved.contains_key(value))) {
+    for node in nodes.iter().rev().filter(|node| node.outputs.iter().any(|value| moved.contains(value))) {
         let outputs: Vec<Option<Value>> = node.outputs.iter().map(|value| sums.get(value).copied()).collect();
         if outputs.iter().all(Option::is_none) {
             continue;
@@ -37,7 +37,7 @@ pub fn gradients(graph: &Graph, seeds: &[(Value, Value)], wrt: &[Value]) -> Resu
                 .map_err(|message| graph.error(node.op.name(), &node.inputs, &format!("no gradient: {message}")))?,
         };
         for (input, part) in node.inputs.iter().zip(parts) {
-            if let Some(part) = part.filter(|_| moved.contains_key(input)) {
+            if let Some(part) = part.filter(|_| moved.contains(input)) {
                 collect(graph, &mut sums, *input, part);
             }
         }
@@ -47,11 +47,11 @@ pub fn gradients(graph: &Graph, seeds: &[(Value, Value)], wrt: &[Value]) -> Resu
 }
 
 /// The values that change when one of `wrt` does.
-fn depends_on(nodes: &[Node], wrt: &[Value]) -> HashMap<Value, ()> {
-    let mut moved: HashMap<Value, ()> = wrt.iter().map(|value| (*value, ())).collect();
+fn depends_on(nodes: &[Node], wrt: &[Value]) -> HashSet<Value> {
+    let mut moved: HashSet<Value> = wrt.iter().copied().collect();
     for node in nodes {
-        if node.inputs.iter().any(|value| moved.contains_key(value)) {
-            moved.extend(node.outputs.iter().map(|value| (*value, ())));
+        if node.inputs.iter().any(|value| moved.contains(value)) {
+            moved.extend(&node.outputs);
         }
     }
     moved

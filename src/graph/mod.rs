@@ -14,6 +14,8 @@
 //! Running graphs is left to `runtime`, models are left to `nn`.
 
 mod build;
+#[cfg(test)]
+mod checks;
 mod dim;
 mod element;
 mod error;

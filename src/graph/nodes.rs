@@ -54,13 +54,15 @@ pub(super) struct Slot {
     pub(super) source: Source,
 }
 
+type ConstantKey = (Type, Vec<Dim>, Arc<[u8]>);
+
 #[derive(Debug, Default)]
 pub(super) struct Body {
     pub(super) values: Vec<Slot>,
     pub(super) nodes: Vec<Node>,
     pub(super) inputs: Vec<Value>,
     pub(super) outputs: Vec<(String, Value)>,
-    constants: HashMap<(Type, Vec<Dim>, Arc<[u8]>), Value>,
+    constants: HashMap<ConstantKey, Value>,
     error: Option<GraphError>,
 }
 

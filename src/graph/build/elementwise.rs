@@ -89,7 +89,7 @@ impl Graph {
 
     /// `x * number`.
     pub fn scale(&self, x: Value, number: f32) -> Value {
-        if number == 1.0 { x } else { self.mul(x, self.scalar_like(number, x)) }
+        if (number - 1.0).abs() < f32::EPSILON { x } else { self.mul(x, self.scalar_like(number, x)) }
     }
 
     /// An operand that was broadcast to a shape which the other operand has anyway is taken as it was before: the

@@ -1,5 +1,7 @@
 //! Element by element: the derivative times the gradient, with broadcasts undone.
 
+#![expect(clippy::unnecessary_wraps, reason = "all rules have one type")]
+
 use super::{Parts, misplaced, only};
 use crate::graph::{Graph, Node, Op, Value};
 
