@@ -16,8 +16,9 @@ const LAYERS: [&[&str]; 9] = [
     &["config", "env", "ids", "progress", "shutdown", "telemetry"],
 ];
 
-/// Imports within a layer, from and to: the store keeps what the corpus reads; logging reads its filter's variable.
-const BESIDE: [(&str, &str); 2] = [("store", "corpus"), ("telemetry", "env")];
+/// Imports within a layer, from and to: the store keeps what the corpus reads; logging reads its filter's variable; the
+/// tests of graphs run them.
+const BESIDE: [(&str, &str); 3] = [("store", "corpus"), ("telemetry", "env"), ("graph", "runtime")];
 
 const LONGEST: usize = 500;
 
