@@ -15,6 +15,7 @@ pub mod error;
 pub mod folder;
 pub mod fresh;
 pub mod job;
+pub mod model;
 pub mod schedule;
 pub mod settings;
 pub mod spacing;
