@@ -2,6 +2,7 @@
 
 use super::output::outln;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use serde_json::json;
@@ -34,17 +35,17 @@ async fn accuracy(args: AccuracyArgs, data_dir: &Path) -> anyhow::Result<Exit> {
     if pairs.is_empty() {
         return Err(WrongInput(format!("{source} has no pairs in split {}", args.split)).into());
     }
+    let pairs = Arc::new(pairs);
     let shutdown = crate::shutdown::on_signals().context("setting up Ctrl-C")?;
     let computing = computing(&args.device);
-    let measured =
-        training::accuracy(&args.model, &pairs, &computing, data_dir.to_owned(), &shutdown).await?;
+    let measured = training::accuracy(&args.model, &pairs, &computing, data_dir.to_owned(), &shutdown).await?;
     let Some(measured) = measured else { return Ok(Exit::Interrupted) };
     if let Some(store) = &store {
         let model = std::path::absolute(&args.model)?.to_string_lossy().into_owned();
         let training = store.training_that_made(&model).await?.map(|row| row.id);
         let data = source.to_string();
         store
-            .write_evaluation(&NewEvaluation { training, model, data, data_mark: pairs.mark, ..measured.row() })
+            .write_evaluation(&NewEvaluation { training, model, data, data_mark: pairs.mark.clone(), ..measured.row() })
             .await?;
     }
     if args.json {

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Subcommand};
 use crate::stages::WrongInput;
 use crate::train::{Activations, Arrangement, ComputePrecision, Objective, ScheduleKind, TrainSettings};
+use clap::{Args as ClapArgs, Subcommand};
 
 /// Where pairs are taken from.
 #[derive(Debug, ClapArgs)]

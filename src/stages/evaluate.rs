@@ -1,6 +1,7 @@
 //! `evaluate`: measures the models of train stages on held-out pairs.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -73,7 +74,7 @@ impl Evaluate {
 
     async fn measure_all(&self, context: &Context<AnyStage>) -> anyhow::Result<()> {
         let source = training::source_of(context, self.settings.data.as_deref(), &self.base)?;
-        let pairs = source.read(&self.settings.pairs).await?;
+        let pairs = Arc::new(source.read(&self.settings.pairs).await?);
         let known = context.store.evaluations_of(context.id()).await?;
         let own = context.stage();
         let mut open = Vec::new();
@@ -104,8 +105,7 @@ impl Evaluate {
             }
             let library = context.data_dir.clone();
             let Some(measured) =
-                training::accuracy(&folder, &pairs, &self.settings.computing, library, &context.shutdown)
-                    .await?
+                training::accuracy(&folder, &pairs, &self.settings.computing, library, &context.shutdown).await?
             else {
                 return Ok(());
             };

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::endpoints::{Endpoint, Endpoints, SimulatorSettings};
-use super::{AnyStage, KINDS, dedupe, describe, evaluate, export, filter, generate, ingest, pair, parse, source_answer, train};
+use super::{
+    AnyStage, KINDS, dedupe, describe, evaluate, export, filter, generate, ingest, pair, parse, source_answer, train,
+};
 use crate::config::{ConfigError, Pipeline, Problem, StageEntry};
 use crate::engine::{Plan, Stage as _};
 use crate::llm::EndpointSettings;

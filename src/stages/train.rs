@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::training::{self, Base, Job, PairChoice, PairSource, Recorder};
+use super::training::{self, Base, Job, PairChoice, Recorder};
 use super::{AnyStage, Kind, resolve};
 use crate::engine::{Context, Planned, Stage as _};
 use crate::nn::Preset;
@@ -79,7 +79,9 @@ impl Train {
     /// The name of the setting that is wrong, and why.
     pub fn new(settings: TrainStageSettings, base: PathBuf, needs: &[&str]) -> Result<Self, (&'static str, String)> {
         match (&settings.model, &settings.init) {
-            (None, None) => return Err(("model", "there is neither `model` nor `init`: name one to start from".into())),
+            (None, None) => {
+                return Err(("model", "there is neither `model` nor `init`: name one to start from".into()));
+            }
             (Some(_), Some(_)) => return Err(("init", "there is a `model` too: one of them".into())),
             _ => {}
         }
@@ -158,7 +160,8 @@ impl Train {
                 library_dir: context.data_dir.clone(),
             };
             let recorder = Recorder::enter(&context.store, &job, Some((context.run, context.id()))).await?;
-            let trained = training::run(job, recorder, Arc::clone(context.meter()), |_| {}, context.shutdown.clone()).await?;
+            let trained =
+                training::run(job, recorder, Arc::clone(context.meter()), |_| {}, context.shutdown.clone()).await?;
             if !trained.finished {
                 return Ok(());
             }

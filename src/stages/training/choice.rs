@@ -92,7 +92,8 @@ impl PairChoice {
             .collect();
         let Some(limit) = self.limit.filter(|limit| *limit < kept.len()) else { return Ok(kept) };
         // The pairs with the least keys: a larger limit keeps what a smaller one kept.
-        let mut keys: Vec<(u64, usize)> = kept.iter().enumerate().map(|(at, pair)| (key(self.seed, pair.id), at)).collect();
+        let mut keys: Vec<(u64, usize)> =
+            kept.iter().enumerate().map(|(at, pair)| (key(self.seed, pair.id), at)).collect();
         keys.sort_unstable();
         let mut keep = vec![false; kept.len()];
         keys[..limit].iter().for_each(|&(_, at)| keep[at] = true);

@@ -65,7 +65,10 @@ impl Recorder {
             pairs_held_out: job.held_out.len() as u64,
             device: job.settings.device.clone(),
         };
-        let id = store.enter_training(&new, matches!(job.start, Start::Resume | Start::ResumeIfPossible)).await.context("entering the training")?;
+        let id = store
+            .enter_training(&new, matches!(job.start, Start::Resume | Start::ResumeIfPossible))
+            .await
+            .context("entering the training")?;
         Ok(Self(Some((store.clone(), id))))
     }
 

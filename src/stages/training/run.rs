@@ -47,7 +47,8 @@ pub fn brief(trained: &Trained) -> String {
     }
     match &trained.checkpoint {
         Some(path) if !trained.finished => {
-            let _ = write!(text, "; interrupted, {} is what the same command with --resume goes on from", path.display());
+            let _ =
+                write!(text, "; interrupted, {} is what the same command with --resume goes on from", path.display());
         }
         None if !trained.finished => text.push_str("; interrupted before the first step"),
         _ => {}
@@ -179,11 +180,13 @@ pub async fn plan(job: &Job) -> anyhow::Result<RunPlan> {
 }
 
 /// Tells what was wrong from the start from what went wrong on the way.
-fn refused(error: TrainError) -> anyhow::Error {
+pub(super) fn refused(error: TrainError) -> anyhow::Error {
     match error {
-        TrainError::Setting(_) | TrainError::Folder(_) | TrainError::Data(_) | TrainError::NoPairs { .. } => {
-            WrongInput(error.to_string()).into()
-        }
+        TrainError::Setting(_)
+        | TrainError::Folder(_)
+        | TrainError::Data(_)
+        | TrainError::NoPairs { .. }
+        | TrainError::NoRewardHead { .. } => WrongInput(error.to_string()).into(),
         other => other.into(),
     }
 }

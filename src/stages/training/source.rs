@@ -107,12 +107,10 @@ impl PairSource {
             other => anyhow::Error::from(other),
         })?;
         let stages = store.run_stages(run.id).await?;
-        let pairs: Vec<_> = (stages.iter())
-            .filter(|row| row.kind == "pair" && stage.is_none_or(|stage| stage == row.name))
-            .collect();
+        let pairs: Vec<_> =
+            (stages.iter()).filter(|row| row.kind == "pair" && stage.is_none_or(|stage| stage == row.name)).collect();
         let [only] = pairs[..] else {
-            let names: Vec<_> =
-                stages.iter().filter(|row| row.kind == "pair").map(|row| row.name.as_str()).collect();
+            let names: Vec<_> = stages.iter().filter(|row| row.kind == "pair").map(|row| row.name.as_str()).collect();
             return Err(WrongInput(format!(
                 "name one pair stage with --stage; run {} has: {}",
                 run.id,
