@@ -45,6 +45,9 @@ pub enum TrainError {
     /// The pairs.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// ONNX Runtime or the device cannot be opened.
+    #[error(transparent)]
+    Device(RuntimeError),
     /// A base model cannot score.
     #[error("{} has no reward head (score.weight): train it with `codepmp train` first", path.display())]
     NoRewardHead {

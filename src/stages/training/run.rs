@@ -15,6 +15,7 @@ use crate::eval::Estimate;
 use crate::progress::{Meter, State};
 use crate::store::training::MetricRow;
 use crate::telemetry::one_line;
+use crate::train::checkpoint::CheckpointError;
 use crate::train::{RunPlan, StepMetrics, TrainError, TrainEvent, TrainJob, Trained};
 
 /// What a training tells on the way.
@@ -185,8 +186,16 @@ pub(super) fn refused(error: TrainError) -> anyhow::Error {
         TrainError::Setting(_)
         | TrainError::Folder(_)
         | TrainError::Data(_)
+        | TrainError::Device(_)
         | TrainError::NoPairs { .. }
-        | TrainError::NoRewardHead { .. } => WrongInput(error.to_string()).into(),
+        | TrainError::NoRewardHead { .. }
+        | TrainError::Checkpoint(
+            CheckpointError::None { .. }
+            | CheckpointError::Occupied { .. }
+            | CheckpointError::OtherRun { .. }
+            | CheckpointError::NotStable { .. }
+            | CheckpointError::State { .. },
+        ) => WrongInput(error.to_string()).into(),
         other => other.into(),
     }
 }

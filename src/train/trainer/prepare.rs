@@ -20,8 +20,8 @@ pub(in crate::train) fn runtime(
     library_dir: &Path,
 ) -> Result<Runtime, TrainError> {
     let device: Device = device.parse().map_err(|problem| SettingError { name: "device", problem })?;
-    let library = find_library(library_dir)?;
-    Ok(Runtime::open(&RuntimeSettings { device, threads, library })?)
+    let open = || Runtime::open(&RuntimeSettings { device, threads, library: find_library(library_dir)? });
+    open().map_err(TrainError::Device)
 }
 
 /// Settings that a decay run may change: they shape its end alone.
