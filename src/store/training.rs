@@ -151,7 +151,8 @@ fn host() -> String {
 const TRAINING: &str = "select id, name, objective, seed, state, out, data_mark, pairs_train from training_runs";
 
 impl Store {
-    /// Enters a training; with `resumed`, takes up the latest unfinished row of the same stage and folder, if there is one.
+    /// Enters a training; with `resumed`, takes up the latest unfinished row of the same stage and folder, if there is one:
+    /// one that began before one that was refused.
     pub async fn enter_training(&self, new: &NewTraining, resumed: bool) -> StoreResult<TrainingRunId> {
         let (ticket, host) = (ticket(), host());
         self.retrying(|| async {
@@ -160,7 +161,7 @@ impl Store {
                     "update training_runs set state = 'running', message = null, finished_at = null, run_id = $3,
                          host = $4, pid = $5, version = $6
                      where id = (select id from training_runs where out = $1 and stage_id is not distinct from $2
-                                     and state <> 'done' order by id desc limit 1)
+                                     and state <> 'done' order by (total_steps is null), id desc limit 1)
                      returning id",
                 )
                 .bind(&new.out)
@@ -408,6 +409,9 @@ mod tests {
         let store = Store::from(test.database.clone());
         let first = store.enter_training(&training("/m"), false).await.unwrap();
         store.write_metrics(first, &[step(1, 3.0), step(2, 2.0)]).await.unwrap();
+        store.note_training(first, 10, 3).await.unwrap();
+        let refused = store.enter_training(&training("/m"), false).await.unwrap();
+        store.end_training(refused, State::Failed, Some("occupied")).await.unwrap();
         assert_eq!(store.enter_training(&training("/m"), true).await.unwrap(), first);
         store.write_metrics(first, &[step(2, 1.5), step(3, 1.0)]).await.unwrap();
         let losses: Vec<f64> = sqlx::query_scalar("select loss from training_metrics order by step")

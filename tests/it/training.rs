@@ -176,10 +176,11 @@ async fn a_killed_training_goes_on_and_ends_as_one_that_was_left_alone() {
     assert!(weights("trained") == weights("alone"), "the weights differ");
     let curves = "select count(*) from training_metrics a join training_metrics b using (step)
                   join training_runs t on t.id = a.training_run_id and t.name = 'alone'
-                  join training_runs u on u.id = b.training_run_id and u.name = 'trained'
+                  join training_runs u on u.id = b.training_run_id and u.name = 'trained' and u.state = 'done'
                   where a.loss = b.loss and a.gradient_norm = b.gradient_norm";
     assert_eq!(site.number(curves).await, 48);
     assert_eq!(site.number("select count(*) from training_runs where state = 'done'").await, 2);
+    assert_eq!(site.number("select count(*) from training_runs where state = 'failed'").await, 1, "the refused one");
 }
 
 const PIPELINE: &str = r#"

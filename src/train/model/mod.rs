@@ -4,7 +4,7 @@
 //! A step runs layer by layer: all layers share a forward and a backward session, with their weights bound as inputs.
 //! Gradients are summed in place over micro-batches; the batch's weights already make the sum the step's mean.
 //!
-//! Invariants: sessions are kept per batch shape, the latest [`SHAPES`] of them; nothing here draws random numbers, so on
+//! Invariants: sessions are kept per batch shape, the latest `SHAPES` of them; nothing here draws random numbers, so on
 //! the processor the same calls give the same bytes.
 
 mod buffers;
