@@ -4,7 +4,7 @@
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: setup corpus ## Run the whole pipeline on about 10 MB of Python, against the simulator
+demo: setup corpus onnxruntime ## Run the whole pipeline on about 10 MB of Python, against the simulator
 	cargo build --release --locked
 	cargo run --release --locked --quiet -- run pipelines/quickstart.toml
 

@@ -8,6 +8,8 @@ mod finish;
 pub(in crate::train) mod measure;
 pub(in crate::train) mod prepare;
 mod run;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
