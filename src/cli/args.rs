@@ -258,6 +258,9 @@ pub struct SimulateArgs {
     /// Share of the weak model's answers that have bugs.
     #[arg(long, value_name = "SHARE")]
     pub weak_bug_share: Option<f64>,
+    /// Mean number of bugs in a weak answer that has any.
+    #[arg(long, value_name = "N")]
+    pub weak_bugs: Option<f64>,
     /// Share of the strong model's answers that have bugs.
     #[arg(long, value_name = "SHARE")]
     pub strong_bug_share: Option<f64>,

@@ -31,5 +31,7 @@ pub use optimizer::{ADAMW_IN_PLACE, adamw, sum_of_squares};
 pub use parameters::{LayerWeight, Parameter, Place};
 pub use precision::{Precision, Saving};
 pub use presets::Preset;
+#[cfg(test)]
+pub(crate) use scorer::language_model;
 pub use scorer::{rotary_tables, score_model};
 pub use shape::BatchShape;

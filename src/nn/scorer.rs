@@ -12,18 +12,73 @@ use crate::graph::{Dim, Graph, GraphError, Type, Value};
 /// When the graph does not fit together; what `weight` says.
 pub fn score_model<E: From<GraphError>>(
     config: &ModelConfig,
-    mut weight: impl FnMut(&Parameter) -> Result<Vec<f32>, E>,
+    weight: impl FnMut(&Parameter) -> Result<Vec<f32>, E>,
 ) -> Result<Graph, E> {
     let g = Graph::new("score");
+    let whole = whole(&g, config, &[Place::LmHead], weight)?;
+    let rewards = open(&g, config).linear(whole.normed, whole.weight(Place::Score), None);
+    let last = g.reduce_max(g.mul(whole.order, whole.present), &[1], true);
+    let read = g.gather_elements(g.squeeze(rewards, &[2]), last, 1);
+    g.output("rewards", g.squeeze(read, &[1]));
+    g.finish()?;
+    Ok(g)
+}
+
+/// The same inputs to `logits` `[batch, length, vocab]`.
+#[cfg(test)]
+pub(crate) fn language_model<E: From<GraphError>>(
+    config: &ModelConfig,
+    weight: impl FnMut(&Parameter) -> Result<Vec<f32>, E>,
+) -> Result<Graph, E> {
+    let g = Graph::new("language-model");
+    let whole = whole(&g, config, &[Place::Score], weight)?;
+    let head = if config.tie_embeddings { Place::Embedding } else { Place::LmHead };
+    g.output("logits", open(&g, config).linear(whole.normed, whole.weight(head), None));
+    g.finish()?;
+    Ok(g)
+}
+
+/// The decoder over rows of any length.
+struct Whole {
+    /// `attention_mask`.
+    present: Value,
+    /// Each token's place in its row, padding counted.
+    order: Value,
+    /// The last hidden states `[batch, length, hidden]`.
+    normed: Value,
+    weights: Vec<(Place, Value)>,
+}
+
+impl Whole {
+    fn weight(&self, place: Place) -> Value {
+        find(&self.weights, place)
+    }
+}
+
+fn find(weights: &[(Place, Value)], place: Place) -> Value {
+    let found = weights.iter().find(|(other, _)| *other == place);
+    found.map_or_else(|| unreachable!("the configuration lists {place:?}"), |(_, value)| *value)
+}
+
+fn open<'g>(graph: &'g Graph, config: &'g ModelConfig) -> Decoder<'g> {
+    Decoder { graph, config, layout: Layout::Open, compute: Type::F32 }
+}
+
+fn whole<E: From<GraphError>>(
+    g: &Graph,
+    config: &ModelConfig,
+    without: &[Place],
+    mut weight: impl FnMut(&Parameter) -> Result<Vec<f32>, E>,
+) -> Result<Whole, E> {
     let (batch, length) = (Dim::Named("batch"), Dim::Named("length"));
     let ids = g.input("input_ids", Type::I64, &[batch, length]);
     let present = g.input("attention_mask", Type::I64, &[batch, length]);
     let mut weights: Vec<(Place, Value)> = Vec::new();
-    for parameter in config.parameters().iter().filter(|parameter| parameter.place != Place::LmHead) {
+    for parameter in config.parameters().iter().filter(|parameter| !without.contains(&parameter.place)) {
         let bytes = Type::F32.encode(&weight(parameter)?);
         weights.push((parameter.place, g.weight(&parameter.name, Type::F32, &parameter.shape, bytes)));
     }
-    let find = |place: Place| weights.iter().find(|(other, _)| *other == place).map_or(ids, |(_, value)| *value);
+    let find = |place: Place| find(&weights, place);
 
     let one = g.integers(&[1], &[]);
     let counted = g.sub(g.cumulative_sum(present, 1), one);
@@ -39,17 +94,13 @@ pub fn score_model<E: From<GraphError>>(
     let [cos, sin] = rotary_tables(config, config.max_positions)
         .map(|table| g.floats(&table, &[config.max_positions, config.head_dim / 2]));
     let around = Surroundings { mask: g.where_(allowed, g.scalar(0.0), g.scalar(MASKED)), positions, cos, sin };
-    let decoder = Decoder { graph: &g, config, layout: Layout::Open, compute: Type::F32 };
+    let decoder = open(g, config);
     let mut x = g.gather(find(Place::Embedding), ids);
     for layer in 0..config.num_layers {
         x = decoder.layer(x, &around, &|weight: LayerWeight| find(Place::Layer(layer, weight))).y;
     }
-    let rewards = decoder.linear(decoder.norm(x, find(Place::FinalNorm)), find(Place::Score), None);
-    let last = g.reduce_max(g.mul(order, present), &[1], true);
-    let read = g.gather_elements(g.squeeze(rewards, &[2]), last, 1);
-    g.output("rewards", g.squeeze(read, &[1]));
-    g.finish()?;
-    Ok(g)
+    let normed = decoder.norm(x, find(Place::FinalNorm));
+    Ok(Whole { present, order, normed, weights })
 }
 
 /// Cosines and sines of rotary embedding, `[positions, head_dim / 2]` each, rounded as `transformers` rounds them.

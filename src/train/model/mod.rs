@@ -12,6 +12,8 @@ mod shape;
 mod update;
 
 #[cfg(test)]
+mod parity;
+#[cfg(test)]
 mod tests;
 
 pub use update::AdamW;
