@@ -258,10 +258,13 @@ pub struct SimulateArgs {
     /// Share of the weak model's answers that have bugs.
     #[arg(long, value_name = "SHARE")]
     pub weak_bug_share: Option<f64>,
-    /// Mean number of bugs in a weak answer that has any.
-    #[arg(long, value_name = "N")]
-    pub weak_bugs: Option<f64>,
     /// Share of the strong model's answers that have bugs.
     #[arg(long, value_name = "SHARE")]
     pub strong_bug_share: Option<f64>,
+    /// Probability of each unidiomatic habit in a weak answer.
+    #[arg(long, value_name = "SHARE")]
+    pub weak_habit_share: Option<f64>,
+    /// Probability of each unidiomatic habit in a strong answer.
+    #[arg(long, value_name = "SHARE")]
+    pub strong_habit_share: Option<f64>,
 }

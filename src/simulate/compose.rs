@@ -1,10 +1,11 @@
-//! From true code to an answer: bugs, if any, then the dress that strong and weak answers share.
+//! From true code to an answer: bugs and habits, if any, then the dress that strong and weak answers share.
 
 use crate::python::{Parser, Unit};
 
 use super::dice::Dice;
 use super::dress::{dress, fenced};
 use super::edit::Edits;
+use super::habits::habits;
 use super::mutate;
 use super::survey::Survey;
 
@@ -12,11 +13,11 @@ use super::survey::Survey;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Quality {
     /// Probability that it has bugs.
-    pub bug_share: f64,
-    /// Mean number of bugs where it has any, at least 1.
-    pub mean_bugs: f64,
+    pub bugs: f64,
+    /// Probability of each unidiomatic habit.
+    pub habits: f64,
     /// Probability that code with bugs does not parse.
-    pub broken_share: f64,
+    pub broken: f64,
 }
 
 /// Code with its history.
@@ -38,29 +39,30 @@ pub(super) fn code(parser: &mut Parser, text: &str, quality: Quality, dice: &mut
     let survey = Survey::new(tree, &text);
     let mut edits = Edits::default();
     let mut bugs = 0;
-    let buggy = dice.chance(quality.bug_share);
+    let buggy = dice.chance(quality.bugs);
     if buggy {
-        let wanted = wanted_bugs(&survey, quality.mean_bugs, dice);
+        let wanted = wanted_bugs(&survey, dice);
         bugs = mutate::bugs(&survey, dice, wanted, &mut edits);
     }
+    habits(&survey, quality.habits, dice, &mut edits);
     dress(&survey, dice, &mut edits);
     let mut code = edits.apply(&text);
-    if buggy && dice.chance(quality.broken_share) {
+    if buggy && dice.chance(quality.broken) {
         code = mutate::break_syntax(&code, dice);
         bugs += 1;
     }
     Composed { code, bugs }
 }
 
-/// One and a geometric number of more, fewer in short code.
-fn wanted_bugs(survey: &Survey<'_>, mean: f64, dice: &mut Dice) -> usize {
-    let another = 1.0 - 1.0 / mean;
-    let most = (survey.statements.len() / 2).max(1);
-    let mut drawn = 1;
-    while drawn < most && dice.chance(another) {
-        drawn += 1;
-    }
-    drawn
+/// One to four, fewer in short code.
+fn wanted_bugs(survey: &Survey<'_>, dice: &mut Dice) -> usize {
+    let drawn = match dice.unit() {
+        u if u < 0.4 => 1,
+        u if u < 0.7 => 2,
+        u if u < 0.88 => 3,
+        _ => 4,
+    };
+    drawn.min(survey.statements.len() / 2).max(1)
 }
 
 /// The answer that holds the code of a snippet.
@@ -101,8 +103,8 @@ mod tests {
     use super::*;
     use crate::python::{Limits, code_from_answer, syntax_fault};
 
-    const STRONG: Quality = Quality { bug_share: 0.03, mean_bugs: 1.0, broken_share: 0.05 };
-    const WEAK: Quality = Quality { bug_share: 0.9, mean_bugs: 2.0, broken_share: 0.05 };
+    const STRONG: Quality = Quality { bugs: 0.03, habits: 0.03, broken: 0.05 };
+    const WEAK: Quality = Quality { bugs: 0.9, habits: 0.25, broken: 0.05 };
 
     struct Pair {
         chosen: String,
@@ -110,7 +112,7 @@ mod tests {
     }
 
     /// Pairs for every function and method of `sources`, `samples` each.
-    fn pairs(sources: &[String], samples: u32, weak: Quality) -> Vec<Pair> {
+    fn pairs(sources: &[String], samples: u32) -> Vec<Pair> {
         let mut parser = Parser::new();
         let mut found = Vec::new();
         for source in sources {
@@ -120,7 +122,7 @@ mod tests {
                 for sample in 0..samples {
                     let dice = |role: &[u8]| Dice::of(&[role, snippet.text.as_bytes(), &sample.to_le_bytes()]);
                     let chosen = code(&mut parser, &snippet.text, STRONG, &mut dice(b"strong")).code;
-                    let rejected = code(&mut parser, &snippet.text, weak, &mut dice(b"weak")).code;
+                    let rejected = code(&mut parser, &snippet.text, WEAK, &mut dice(b"weak")).code;
                     if chosen != rejected {
                         found.push(Pair { chosen, rejected });
                     }
@@ -175,11 +177,9 @@ mod tests {
 
     #[test]
     fn length_alone_does_not_tell_chosen_from_rejected() {
-        for mean_bugs in [WEAK.mean_bugs, 4.0] {
-            let pairs = pairs(&fixtures(), 30, Quality { mean_bugs, ..WEAK });
-            assert!(pairs.len() > 1000, "{}", pairs.len());
-            assert_no_length_rule(&pairs);
-        }
+        let pairs = pairs(&fixtures(), 30);
+        assert!(pairs.len() > 1000, "{}", pairs.len());
+        assert_no_length_rule(&pairs);
     }
 
     #[test]
@@ -187,7 +187,7 @@ mod tests {
     fn length_alone_does_not_tell_on_a_large_corpus() {
         let list = std::fs::read_to_string(std::env::var("CODEPMP_TEST_PYTHON").unwrap()).unwrap();
         let sources: Vec<String> = list.lines().filter_map(|path| std::fs::read_to_string(path).ok()).collect();
-        let pairs = pairs(&sources, 1, WEAK);
+        let pairs = pairs(&sources, 1);
         let mut parser = Parser::new();
         let sound = pairs.iter().filter(|pair| syntax_fault(&mut parser, &pair.rejected).is_none()).count();
         let longer = pairs.iter().filter(|pair| pair.chosen.len() > pair.rejected.len()).count();
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn most_weak_code_parses_and_some_does_not() {
-        let pairs = pairs(&fixtures(), 10, WEAK);
+        let pairs = pairs(&fixtures(), 10);
         let mut parser = Parser::new();
         let sound = |code: &str, parser: &mut Parser| syntax_fault(parser, code).is_none();
         let weak = pairs.iter().filter(|pair| sound(&pair.rejected, &mut parser)).count() as f64;

@@ -26,8 +26,10 @@ pub struct Settings {
     pub strong_bug_share: f64,
     /// Share of the weak model's answers that have bugs.
     pub weak_bug_share: f64,
-    /// Mean number of bugs in a weak answer that has any: 1 and more, fewer in short code.
-    pub weak_bugs: f64,
+    /// Probability of each unidiomatic habit in a strong answer.
+    pub strong_habit_share: f64,
+    /// Probability of each unidiomatic habit in a weak answer.
+    pub weak_habit_share: f64,
     /// Share of the answers with bugs that are not even syntactically valid.
     pub broken_syntax_share: f64,
     /// What an injected 429 asks the client to wait, in milliseconds.
@@ -47,7 +49,8 @@ impl Default for Settings {
             faults: BTreeMap::new(),
             strong_bug_share: 0.03,
             weak_bug_share: 0.9,
-            weak_bugs: 2.0,
+            strong_habit_share: 0.03,
+            weak_habit_share: 0.25,
             broken_syntax_share: 0.05,
             retry_after_ms: 1000,
             cached_answers: 16_384,
@@ -66,9 +69,6 @@ pub enum SettingsError {
         /// Its value.
         value: f64,
     },
-    /// A mean number of bugs that no answer with bugs can have.
-    #[error("simulator: weak_bugs is {0}, it must lie between 1 and 20")]
-    Bugs(f64),
     /// Faults that exclude each other add up to more than 1.
     #[error("simulator: the probabilities of faults add up to {sum}, they must stay within 1")]
     Sum {
@@ -95,6 +95,8 @@ impl Settings {
         let shares = [
             ("strong_bug_share", self.strong_bug_share),
             ("weak_bug_share", self.weak_bug_share),
+            ("strong_habit_share", self.strong_habit_share),
+            ("weak_habit_share", self.weak_habit_share),
             ("broken_syntax_share", self.broken_syntax_share),
         ];
         let faults = self.faults.iter().map(|(kind, share)| (kind.as_str(), *share));
@@ -102,9 +104,6 @@ impl Settings {
             if !(0.0..=1.0).contains(&value) {
                 return Err(SettingsError::Share { name: name.to_owned(), value });
             }
-        }
-        if !(1.0..=20.0).contains(&self.weak_bugs) {
-            return Err(SettingsError::Bugs(self.weak_bugs));
         }
         let sum: f64 = self.faults.values().sum();
         if sum > 1.0 + 1e-9 {
