@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench setup corpus onnxruntime
+.PHONY: help demo test lint bench interop setup corpus onnxruntime
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ setup: ## Install the system parts that are missing (Debian)
 
 corpus: setup ## Fetch the packages of fixtures/demo-packages.txt into corpus/
 	@scripts/fetch-corpus.sh
+
+interop: setup onnxruntime ## Compare rewards with transformers' and onnxruntime's, in a virtual environment of its own
+	cargo build --release --locked
+	scripts/interop.sh
 
 onnxruntime: setup ## Fetch the ONNX Runtime library, unless one is found
 	@scripts/fetch-onnxruntime.sh

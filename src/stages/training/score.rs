@@ -73,6 +73,13 @@ fn write_part(part: &[ScoreInput], scorer: &mut Scorer, out: &mut Output, scored
     let mut scores = scorer.scores(&fitting)?.into_iter();
     for (row, encoded) in part.iter().zip(&encoded) {
         let mut line = row.rest.clone();
+        line.insert("prompt".to_owned(), json!(row.prompt));
+        match &row.answers {
+            Answers::One(answer) => line.extend([("answer".to_owned(), json!(answer))]),
+            Answers::Two(chosen, rejected) => {
+                line.extend([("chosen".to_owned(), json!(chosen)), ("rejected".to_owned(), json!(rejected))]);
+            }
+        }
         match encoded {
             Err(refusal) => {
                 scored.refused += 1;
