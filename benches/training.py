@@ -114,28 +114,27 @@ def run_torch(options):
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
 
 
-def run_codepmp(options, pairs_file, layout, more=()):
+def run_codepmp(options, pairs_file, out, layout, more=()):
     """As `run_torch`; a step's seconds are those between its line and the one before."""
-    with tempfile.TemporaryDirectory() as out:
-        command = [
-            options.codepmp, "train", "pmp", "--data", pairs_file, "--model", options.model, "--out", f"{out}/model",
-            "--max-length", str(options.max_length), "--batch", str(STEP_PAIRS), "--lr", str(RATE), "--layout", layout,
-            "--threads", str(options.threads), "--no-db", "--json", "--held-out", "0", "--checkpoint-every", "1000",
-            "--set", "export_onnx=false", *more,
-        ]  # fmt: skip
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        times, memory = [time.perf_counter()], 0
-        for line in process.stdout:
-            event = json.loads(line)
-            if event.get("event") == "step":
-                times.append(time.perf_counter())
-                memory = max(memory, event["memory_bytes"] / 2**20)
-        if process.wait() != 0:
-            sys.exit(f"{' '.join(command)} failed")
+    command = [
+        options.codepmp, "train", "pmp", "--data", pairs_file, "--model", options.model, "--out", out,
+        "--max-length", str(options.max_length), "--batch", str(STEP_PAIRS), "--lr", str(RATE), "--layout", layout,
+        "--threads", str(options.threads), "--no-db", "--json", "--held-out", "0", "--checkpoint-every", "1000",
+        "--set", "export_onnx=false", *more,
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    times, memory = [time.perf_counter()], 0
+    for line in process.stdout:
+        event = json.loads(line)
+        if event.get("event") == "step":
+            times.append(time.perf_counter())
+            memory = max(memory, event["memory_bytes"] / 2**20)
+    if process.wait() != 0:
+        sys.exit(f"{' '.join(command)} failed")
     return {"seconds": [b - a for a, b in zip(times, times[1:])], "memory": memory}
 
 
-def run_scoring(options, pairs_file):
+def run_scoring(options, model, pairs_file):
     """Seconds for all pairs, less those for one: what starting takes."""
     with tempfile.TemporaryDirectory() as out:
         one = f"{out}/one.jsonl"
@@ -143,7 +142,7 @@ def run_scoring(options, pairs_file):
         spent = []
         for file in (one, pairs_file):
             start = time.perf_counter()
-            command = [options.codepmp, "score", "--model", options.model, "--input", file, "--output", f"{out}/scored"]
+            command = [options.codepmp, "score", "--model", model, "--input", file, "--output", f"{out}/scored"]
             command += ["--max-length", str(options.max_length), "--threads", str(options.threads)]
             subprocess.run(command, check=True, capture_output=True)
             spent.append(time.perf_counter() - start)
@@ -162,11 +161,11 @@ def main():
         Path(file).write_text("".join(json.dumps(pair) + "\n" for pair, *_ in pairs))
         # The first step of each warms up and is not counted; the loop runs before and after.
         runs = [("PyTorch, padded", run_torch(given))]
-        runs.append(("codepmp, packed", run_codepmp(given, file, "packed")))
-        runs.append(("codepmp, packed, saved", run_codepmp(given, file, "packed", ["--saving", "save"])))
-        runs.append(("codepmp, padded, saved", run_codepmp(given, file, "padded", ["--saving", "save"])))
+        runs.append(("codepmp, packed", run_codepmp(given, file, f"{work}/a", "packed")))
+        runs.append(("codepmp, packed, saved", run_codepmp(given, file, f"{work}/b", "packed", ["--saving", "save"])))
+        runs.append(("codepmp, padded, saved", run_codepmp(given, file, f"{work}/c", "padded", ["--saving", "save"])))
         runs.append(("PyTorch, padded", run_torch(given)))
-        scoring = run_scoring(given, file)
+        scoring = run_scoring(given, f"{work}/a", file)
     rate = lambda run: (STEPS - 1) * STEP_PAIRS / sum(run["seconds"][1:])
     loop = (rate(runs[0][1]) + rate(runs[-1][1])) / 2
     for name, run in runs:

@@ -56,7 +56,7 @@ pub enum TrainError {
     },
     /// No pair is left.
     #[error(
-        "there is no pair to train on: of {read} read, {too_long} are longer than max_length and {empty} have an empty answer"
+        "there is no pair to train on: of {read} read, {too_long} are longer than max_length and {empty} have an empty answer: raise max_length or set truncation"
     )]
     NoPairs {
         /// Pairs read.

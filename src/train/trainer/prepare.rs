@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::nn::{LossSettings, ModelConfig, Parameter, Precision, Saving};
 use crate::runtime::{Device, Runtime, RuntimeSettings, find_library};
 use crate::train::checkpoint::{self, Checkpoint, CheckpointError, RunState};
-use crate::train::data::{BatchSettings, Dataset, Encoder, EncoderSettings, Layout, Tokenised, Truncation};
+use crate::train::data::{BatchSettings, Dataset, Encoder, EncoderSettings, Layout, Tokenised};
 use crate::train::folder::ModelFolder;
 use crate::train::model::{Model, ModelSettings};
 use crate::train::settings::SettingError;
@@ -64,7 +64,7 @@ impl Prepared {
         }
         let encoding = EncoderSettings {
             max_length: settings.max_length,
-            truncation: Truncation::Drop,
+            truncation: settings.truncation,
             append_end: settings.append_eos,
         };
         let encoder = Encoder::load(job.model, &config, encoding)?;

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::nn::Preset;
 use crate::train::checkpoint::{self, CheckpointError};
-use crate::train::data::Pair;
+use crate::train::data::{Pair, Truncation};
 use crate::train::error::Quantity;
 use crate::train::folder::disk::FullAfter;
 use crate::train::{ScheduleKind, Start, StepMetrics, TrainSettings, fresh};
@@ -248,4 +248,16 @@ fn what_cannot_be_trained_is_refused_before_a_step() {
     assert!(refused.contains("learning_rate"), "{refused}");
     let (again, _) = site.run("out", &Start::ResumeIfPossible, u64::MAX);
     assert!(again.finished && again.steps == 5, "another run starts anew: {again:?}");
+}
+
+#[test]
+fn pairs_that_are_too_long_are_dropped_or_cut_as_the_settings_say_and_counted() {
+    let mut site = site();
+    site.pairs[3].prompt = "Write the function.\n".repeat(40);
+    let (dropped, _) = site.run("dropped", &Start::Fresh, u64::MAX);
+    site.settings.truncation = Truncation::CutPrompt;
+    let (cut, _) = site.run("cut", &Start::Fresh, u64::MAX);
+    assert_eq!((dropped.pairs, cut.pairs), (19, 20));
+    let refused = site.refusal("dropped", &Start::Resume).to_string();
+    assert!(refused.contains("truncation"), "{refused}");
 }
