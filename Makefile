@@ -1,14 +1,14 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench setup corpus
+.PHONY: help demo test lint bench interop setup corpus onnxruntime
 
 help: ## Show these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: setup corpus ## Run the whole pipeline on about 10 MB of Python, against the simulator
+demo: setup corpus onnxruntime ## Run the whole pipeline on about 10 MB of Python, against the simulator
 	cargo build --release --locked
 	cargo run --release --locked --quiet -- run pipelines/quickstart.toml
 
-test: setup lint ## Check format, lints and documentation, and run every test
+test: setup onnxruntime lint ## Check format, lints and documentation, and run every test
 	scripts/test.sh
 
 lint: setup ## Check format, lints and documentation
@@ -24,3 +24,10 @@ setup: ## Install the system parts that are missing (Debian)
 
 corpus: setup ## Fetch the packages of fixtures/demo-packages.txt into corpus/
 	@scripts/fetch-corpus.sh
+
+interop: setup onnxruntime ## Compare rewards with transformers' and onnxruntime's, in a virtual environment of its own
+	cargo build --release --locked
+	scripts/interop.sh
+
+onnxruntime: setup ## Fetch the ONNX Runtime library, unless one is found
+	@scripts/fetch-onnxruntime.sh

@@ -8,7 +8,7 @@ status=$?
 
 data="${TMPDIR:-/tmp}/codepmp-test-$(id -u)/postgres/data"
 tries=0
-while [ -e "$data" ]; do
+while [ -e "$data" ] || ls "$data".*.tmp >/dev/null 2>&1; do
     tries=$((tries + 1))
     if [ "$tries" -gt 300 ]; then
         echo "test: a postgres still runs in $data; other test processes may be using it" >&2

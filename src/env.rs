@@ -8,3 +8,5 @@ pub const DATA_DIR: &str = "CODEPMP_DATA_DIR";
 pub const DATABASE_URL: &str = "DATABASE_URL";
 /// A folder with Postgres' `initdb`, `postgres` and `pg_ctl`.
 pub const POSTGRES_BIN: &str = "CODEPMP_POSTGRES_BIN";
+/// The ONNX Runtime library to use; the name that `ort` and other tools read too.
+pub const ORT_LIBRARY: &str = "ORT_DYLIB_PATH";

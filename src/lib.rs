@@ -7,6 +7,7 @@
 //! stages                           one file per stage kind
 //! simulate  engine                 a simulated model server; runs a plan
 //! train                            pairs into batches, checkpoints, model folders
+//! eval                             measures with their uncertainty
 //! llm  store  corpus  runtime      models; SQL; archives and files; ONNX Runtime
 //! dedupe  python  graph  nn        pure code: no I/O, no clock, no async
 //! config  env  ids  shutdown  telemetry  progress
@@ -19,11 +20,13 @@ pub mod dedupe;
 pub mod engine;
 pub mod env;
 pub mod eval;
+pub mod graph;
 pub mod ids;
 pub mod llm;
 pub mod nn;
 pub mod progress;
 pub mod python;
+pub mod runtime;
 pub mod shutdown;
 pub mod simulate;
 pub mod stages;

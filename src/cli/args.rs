@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+use super::training_args::{EvalCommand, ScoreArgs, TrainArgs};
 use crate::ids::{PairId, RunId};
 use crate::nn::Preset;
 use crate::simulate::Fault;
@@ -56,6 +57,16 @@ pub enum Command {
     Export(ExportArgs),
     /// Make a fresh model: a tokenizer learned from a corpus, and random weights.
     Init(InitArgs),
+    /// Train a preference model on pairs: pretraining (pmp) or reward-model finetuning (rm).
+    Train(Box<TrainArgs>),
+    /// Give answers rewards.
+    Score(ScoreArgs),
+    /// Measure a model.
+    Eval {
+        /// What to measure.
+        #[command(subcommand)]
+        command: EvalCommand,
+    },
     /// Start, stop and reach the embedded database.
     Db {
         /// What to do with it.
@@ -250,4 +261,10 @@ pub struct SimulateArgs {
     /// Share of the strong model's answers that have bugs.
     #[arg(long, value_name = "SHARE")]
     pub strong_bug_share: Option<f64>,
+    /// Probability of each unidiomatic habit in a weak answer.
+    #[arg(long, value_name = "SHARE")]
+    pub weak_habit_share: Option<f64>,
+    /// Probability of each unidiomatic habit in a strong answer.
+    #[arg(long, value_name = "SHARE")]
+    pub strong_habit_share: Option<f64>,
 }

@@ -4,6 +4,7 @@ use super::output::outln;
 use std::path::Path;
 
 use super::Exit;
+use crate::runtime::find_library;
 use crate::store::local::{Binaries, Cluster};
 use crate::store::{Store, external_url};
 use crate::telemetry::one_line;
@@ -33,6 +34,14 @@ pub async fn doctor(data_dir: &Path) -> anyhow::Result<Exit> {
         let place = Cluster::locate(data_dir).map(|location| location.data().display().to_string());
         tell("cluster", place.map_err(|error| error.to_string()));
     }
+    // Only training needs it.
+    let library = find_library(data_dir);
+    tell(
+        "ONNX Runtime",
+        library
+            .map(|found| format!("{} at {}", found.version, found.path.display()))
+            .map_err(|error| error.to_string()),
+    );
     let version = async {
         let store = Store::open(data_dir).await?;
         let version: String = store.server_version().await?;

@@ -3,6 +3,7 @@
 mod args;
 mod db;
 mod doctor;
+mod eval;
 mod init;
 mod inspect;
 mod output;
@@ -10,11 +11,14 @@ mod pipeline;
 mod plan;
 mod progress;
 mod run;
+mod score;
 mod simulate;
 mod sql;
 mod status;
 mod summary;
 mod table;
+mod train;
+mod training_args;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -24,6 +28,7 @@ use clap::Parser as _;
 use self::args::{Args, Command};
 use crate::config::ConfigError;
 use crate::shutdown::INTERRUPTED;
+use crate::stages::WrongInput;
 use crate::store::{Store, StoreError};
 use crate::telemetry::one_line;
 
@@ -68,7 +73,9 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => {
             let wrong = error.chain().any(|cause| {
-                cause.is::<ConfigError>() || matches!(cause.downcast_ref(), Some(StoreError::Missing { .. }))
+                cause.is::<ConfigError>()
+                    || cause.is::<WrongInput>()
+                    || matches!(cause.downcast_ref(), Some(StoreError::Missing { .. }))
             });
             eprintln!("error: {}", one_line(&error));
             if wrong { Exit::Wrong.into() } else { Exit::Failed.into() }
@@ -90,6 +97,9 @@ async fn dispatch(args: Args) -> anyhow::Result<Exit> {
         Command::Sql(query) => sql::sql(&open().await?, &query).await,
         Command::Export(export) => pipeline::export(&open().await?, &export).await,
         Command::Init(init) => init::init(init).await,
+        Command::Train(train) => train::train(*train, &data_dir).await,
+        Command::Score(score) => score::score(score, &data_dir).await,
+        Command::Eval { command } => eval::eval(command, &data_dir).await,
         Command::Db { command } => db::db(command, &data_dir).await,
         Command::Simulate(simulate) => simulate::simulate(simulate).await,
         Command::Doctor => doctor::doctor(&data_dir).await,

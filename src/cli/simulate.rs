@@ -21,6 +21,8 @@ pub async fn simulate(args: SimulateArgs) -> anyhow::Result<Exit> {
         faults: args.fault.into_iter().map(|fault| (fault.kind, fault.probability)).collect(),
         strong_bug_share: args.strong_bug_share.unwrap_or(defaults.strong_bug_share),
         weak_bug_share: args.weak_bug_share.unwrap_or(defaults.weak_bug_share),
+        strong_habit_share: args.strong_habit_share.unwrap_or(defaults.strong_habit_share),
+        weak_habit_share: args.weak_habit_share.unwrap_or(defaults.weak_habit_share),
         ..defaults
     };
     let listener = TcpListener::bind(args.listen).await.with_context(|| format!("listening on {}", args.listen))?;

@@ -8,6 +8,7 @@ use super::progress::Output;
 use super::table::{brief, number, table};
 use crate::engine::runner::Outcome;
 use crate::store::Store;
+use crate::store::training::EvaluationRow;
 use crate::telemetry::one_line;
 
 /// Prints the summary and one pair. True if rows of a model stage were rejected.
@@ -28,8 +29,10 @@ pub async fn print(store: &Store, outcome: &Outcome, output: Output) -> anyhow::
         let failures: Vec<_> = (outcome.failures.iter())
             .map(|(stage, error)| json!({ "stage": stage, "message": one_line(error) }))
             .collect();
+        let evaluations = store.evaluations(outcome.run).await?;
         let summary = json!({ "event": "summary", "run": outcome.run, "interrupted": outcome.interrupted,
-                              "failures": failures, "stages": stages, "figures": figures });
+                              "failures": failures, "stages": stages, "figures": figures,
+                              "evaluations": evaluations });
         outln!("{summary}");
         return Ok(failed_rows);
     }
@@ -89,6 +92,7 @@ pub async fn print(store: &Store, outcome: &Outcome, output: Output) -> anyhow::
         let head = ["stage", "model", "calls", "failed", "prompt tokens", "answer tokens", "dollars", "mean ms"];
         out!("{}", table(&head, rows));
     }
+    print_evaluations(&store.evaluations(outcome.run).await?);
     for (stage, error) in &outcome.failures {
         eprintln!("\nstage `{stage}` failed: {}", one_line(error));
     }
@@ -101,4 +105,33 @@ pub async fn print(store: &Store, outcome: &Outcome, output: Output) -> anyhow::
         inspect::print_side_by_side(&pair);
     }
     Ok(failed_rows)
+}
+
+/// Prints what was measured: each model with its interval, and the mean of models that differ by their seed alone.
+fn print_evaluations(rows: &[EvaluationRow]) {
+    if rows.is_empty() {
+        return;
+    }
+    outln!("\nMeasured on held-out pairs");
+    let mut lines: Vec<Vec<String>> = Vec::new();
+    for group in rows.chunk_by(|a, b| (&a.stage, &a.model, &a.metric) == (&b.stage, &b.model, &b.metric)) {
+        for row in group {
+            lines.push(vec![
+                row.model.clone(),
+                row.seed.map(|seed| seed.to_string()).unwrap_or_default(),
+                row.metric.clone(),
+                format!("{:.4}", row.value),
+                format!("{:.4} to {:.4}", row.low, row.high),
+                number(row.n),
+                row.stage.clone(),
+            ]);
+        }
+        if group.len() > 1 {
+            let mean = group.iter().map(|row| row.value).sum::<f64>() / group.len() as f64;
+            let (model, metric) = (group[0].model.clone(), group[0].metric.clone());
+            let of = format!("mean of {}", group.len());
+            lines.push(vec![model, of, metric, format!("{mean:.4}"), String::new(), String::new(), String::new()]);
+        }
+    }
+    out!("{}", table(&["model", "seed", "metric", "value", "interval", "pairs", "stage"], lines));
 }

@@ -8,15 +8,30 @@
 //! list. Running them is for `train::model`.
 
 pub mod config;
+mod decoder;
+pub mod embed;
+pub mod head;
+pub mod layer;
 pub mod losses;
+pub mod mask;
+pub mod optimizer;
 pub mod parameters;
 pub mod precision;
 pub mod presets;
+pub mod scorer;
 pub mod shape;
 
 pub use config::{Architecture, ConfigError, ModelConfig};
+pub use embed::{embed, embed_backward};
+pub use head::{HEAD_IN_PLACE, head, score_head};
+pub use layer::{LayerGraphs, Saved, layer};
 pub use losses::LossSettings;
+pub use mask::mask;
+pub use optimizer::{ADAMW_IN_PLACE, adamw, sum_of_squares};
 pub use parameters::{LayerWeight, Parameter, Place};
 pub use precision::{Precision, Saving};
 pub use presets::Preset;
+#[cfg(test)]
+pub(crate) use scorer::language_model;
+pub use scorer::{rotary_tables, score_model};
 pub use shape::BatchShape;

@@ -1,10 +1,11 @@
-//! From true code to an answer: bugs, if any, then the dress that strong and weak answers share.
+//! From true code to an answer: bugs and habits, if any, then the dress that strong and weak answers share.
 
 use crate::python::{Parser, Unit};
 
 use super::dice::Dice;
 use super::dress::{dress, fenced};
 use super::edit::Edits;
+use super::habits::habits;
 use super::mutate;
 use super::survey::Survey;
 
@@ -12,9 +13,11 @@ use super::survey::Survey;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Quality {
     /// Probability that it has bugs.
-    pub bug_share: f64,
+    pub bugs: f64,
+    /// Probability of each unidiomatic habit.
+    pub habits: f64,
     /// Probability that code with bugs does not parse.
-    pub broken_share: f64,
+    pub broken: f64,
 }
 
 /// Code with its history.
@@ -36,14 +39,15 @@ pub(super) fn code(parser: &mut Parser, text: &str, quality: Quality, dice: &mut
     let survey = Survey::new(tree, &text);
     let mut edits = Edits::default();
     let mut bugs = 0;
-    let buggy = dice.chance(quality.bug_share);
+    let buggy = dice.chance(quality.bugs);
     if buggy {
         let wanted = wanted_bugs(&survey, dice);
         bugs = mutate::bugs(&survey, dice, wanted, &mut edits);
     }
+    habits(&survey, quality.habits, dice, &mut edits);
     dress(&survey, dice, &mut edits);
     let mut code = edits.apply(&text);
-    if buggy && dice.chance(quality.broken_share) {
+    if buggy && dice.chance(quality.broken) {
         code = mutate::break_syntax(&code, dice);
         bugs += 1;
     }
@@ -99,8 +103,8 @@ mod tests {
     use super::*;
     use crate::python::{Limits, code_from_answer, syntax_fault};
 
-    const STRONG: Quality = Quality { bug_share: 0.03, broken_share: 0.05 };
-    const WEAK: Quality = Quality { bug_share: 0.9, broken_share: 0.05 };
+    const STRONG: Quality = Quality { bugs: 0.03, habits: 0.03, broken: 0.05 };
+    const WEAK: Quality = Quality { bugs: 0.9, habits: 0.25, broken: 0.05 };
 
     struct Pair {
         chosen: String,

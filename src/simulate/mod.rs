@@ -16,6 +16,7 @@ mod dice;
 mod dress;
 mod edit;
 mod facts;
+mod habits;
 mod index;
 mod mention;
 mod mutate;

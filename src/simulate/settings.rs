@@ -26,6 +26,10 @@ pub struct Settings {
     pub strong_bug_share: f64,
     /// Share of the weak model's answers that have bugs.
     pub weak_bug_share: f64,
+    /// Probability of each unidiomatic habit in a strong answer.
+    pub strong_habit_share: f64,
+    /// Probability of each unidiomatic habit in a weak answer.
+    pub weak_habit_share: f64,
     /// Share of the answers with bugs that are not even syntactically valid.
     pub broken_syntax_share: f64,
     /// What an injected 429 asks the client to wait, in milliseconds.
@@ -45,6 +49,8 @@ impl Default for Settings {
             faults: BTreeMap::new(),
             strong_bug_share: 0.03,
             weak_bug_share: 0.9,
+            strong_habit_share: 0.03,
+            weak_habit_share: 0.25,
             broken_syntax_share: 0.05,
             retry_after_ms: 1000,
             cached_answers: 16_384,
@@ -89,6 +95,8 @@ impl Settings {
         let shares = [
             ("strong_bug_share", self.strong_bug_share),
             ("weak_bug_share", self.weak_bug_share),
+            ("strong_habit_share", self.strong_habit_share),
+            ("weak_habit_share", self.weak_habit_share),
             ("broken_syntax_share", self.broken_syntax_share),
         ];
         let faults = self.faults.iter().map(|(kind, share)| (kind.as_str(), *share));

@@ -233,11 +233,12 @@ impl Simulator {
         let key = hash(&[b"code", model.as_bytes(), &at.to_le_bytes(), &sample.to_le_bytes()]);
         self.kept(key, || {
             let text = self.index.text(*at).unwrap_or_default();
-            let bug_share = match role {
-                Role::Strong | Role::Describer => self.settings.strong_bug_share,
-                Role::Weak => self.settings.weak_bug_share,
+            let of = &self.settings;
+            let (bugs, habits) = match role {
+                Role::Strong | Role::Describer => (of.strong_bug_share, of.strong_habit_share),
+                Role::Weak => (of.weak_bug_share, of.weak_habit_share),
             };
-            let quality = Quality { bug_share, broken_share: self.settings.broken_syntax_share };
+            let quality = Quality { bugs, habits, broken: of.broken_syntax_share };
             compose::answer(parser, &text, quality, &mut self.dice(b"code", model, &text, sample))
         })
     }

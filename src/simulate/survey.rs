@@ -60,6 +60,8 @@ pub(super) struct Survey<'t> {
     pub subscripts: Vec<Node<'t>>,
     pub calls: Vec<Node<'t>>,
     pub augmented: Vec<Node<'t>>,
+    /// Annotated types of functions' results.
+    pub results: Vec<Node<'t>>,
     /// Conditions of `if`, `elif` and `while`.
     pub conditions: Vec<Use<'t>>,
     pub raises: Vec<Node<'t>>,
@@ -156,6 +158,9 @@ impl<'t> Survey<'t> {
 
     /// Files `node` by its kind; returns whether to look inside.
     fn note(&mut self, node: Node<'t>, kind: Kind, parent: Kind, field: Option<&str>, scope: usize) -> bool {
+        if kind == Kind::Type && parent == Kind::Function {
+            self.results.push(node);
+        }
         match kind {
             Kind::Decorator
             | Kind::Type

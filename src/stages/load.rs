@@ -7,7 +7,9 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::endpoints::{Endpoint, Endpoints, SimulatorSettings};
-use super::{AnyStage, KINDS, dedupe, describe, export, filter, generate, ingest, pair, parse, source_answer};
+use super::{
+    AnyStage, KINDS, dedupe, describe, evaluate, export, filter, generate, ingest, pair, parse, source_answer, train,
+};
 use crate::config::{ConfigError, Pipeline, Problem, StageEntry};
 use crate::engine::{Plan, Stage as _};
 use crate::llm::EndpointSettings;
@@ -105,6 +107,7 @@ fn stage(pipeline: &Pipeline, entry: &StageEntry, endpoints: &Endpoints) -> Resu
         entry.section.parse(&pipeline.text)
     }
     let (name, base) = (&entry.section.name, pipeline.base());
+    let needs: Vec<&str> = entry.needs.iter().map(|(need, _)| need.as_str()).collect();
     let at = |(key, message): (&str, String)| {
         let span = entry.section.span_of(&pipeline.text, key);
         pipeline.problem(&span, format!("stage `{name}`: {key}: {message}"))
@@ -119,11 +122,10 @@ fn stage(pipeline: &Pipeline, entry: &StageEntry, endpoints: &Endpoints) -> Resu
             AnyStage::Generate(generate::Generate::new(name, settings(pipeline, entry)?, endpoints).map_err(at)?)
         }
         "source" => AnyStage::Source(source_answer::SourceAnswer::new(name, settings(pipeline, entry)?)),
-        "pair" => {
-            let needs: Vec<&str> = entry.needs.iter().map(|(need, _)| need.as_str()).collect();
-            AnyStage::Pair(pair::Pair::new(settings(pipeline, entry)?, pipeline.seed, &needs).map_err(at)?)
-        }
+        "pair" => AnyStage::Pair(pair::Pair::new(settings(pipeline, entry)?, pipeline.seed, &needs).map_err(at)?),
         "export" => AnyStage::Export(export::Export::new(settings(pipeline, entry)?, base).map_err(at)?),
+        "train" => AnyStage::Train(train::Train::new(settings(pipeline, entry)?, base, &needs).map_err(at)?),
+        "evaluate" => AnyStage::Evaluate(evaluate::Evaluate::new(settings(pipeline, entry)?, base).map_err(at)?),
         other => {
             let message = format!("there is no kind `{other}`; kinds are: {}", KINDS.join(", "));
             return Err(pipeline.problem(&entry.kind.1, message));

@@ -6,6 +6,7 @@ mod chain;
 mod dedupe;
 mod describe;
 mod endpoints;
+mod evaluate;
 mod export;
 mod filter;
 mod generate;
@@ -16,11 +17,14 @@ mod parse;
 mod rows;
 mod schema;
 mod source_answer;
+mod train;
+pub mod training;
 
 pub use endpoints::{Services, SimulatorSettings, build_simulator, read_corpus};
 pub use export::{ExportFormat, export_pairs};
 pub use load::{Loaded, check, load};
 pub use schema::schema;
+pub use training::WrongInput;
 
 use std::path::Path;
 
@@ -47,11 +51,15 @@ pub enum AnyStage {
     Pair(pair::Pair),
     /// Writes pairs to files.
     Export(export::Export),
+    /// Trains a model on pairs.
+    Train(train::Train),
+    /// Measures models.
+    Evaluate(evaluate::Evaluate),
 }
 
 /// Names of all kinds, in the order of a pipeline.
-pub const KINDS: [&str; 9] =
-    ["ingest", "filter", "dedupe", "parse", "describe", "generate", "source", "pair", "export"];
+pub const KINDS: [&str; 11] =
+    ["ingest", "filter", "dedupe", "parse", "describe", "generate", "source", "pair", "export", "train", "evaluate"];
 
 macro_rules! each {
     ($stage:expr, $inner:ident => $body:expr) => {
@@ -65,6 +73,8 @@ macro_rules! each {
             AnyStage::Source($inner) => $body,
             AnyStage::Pair($inner) => $body,
             AnyStage::Export($inner) => $body,
+            AnyStage::Train($inner) => $body,
+            AnyStage::Evaluate($inner) => $body,
         }
     };
 }
@@ -93,6 +103,8 @@ impl Stage for AnyStage {
             Self::Source(_) => "source",
             Self::Pair(_) => "pair",
             Self::Export(_) => "export",
+            Self::Train(_) => "train",
+            Self::Evaluate(_) => "evaluate",
         }
     }
 
@@ -100,7 +112,7 @@ impl Stage for AnyStage {
         match self {
             Self::Ingest(_) | Self::Filter(_) | Self::Dedupe(_) | Self::Parse(_) => Class::Source,
             Self::Describe(_) | Self::Generate(_) => Class::Rows,
-            Self::Source(_) | Self::Pair(_) | Self::Export(_) => Class::Set,
+            Self::Source(_) | Self::Pair(_) | Self::Export(_) | Self::Train(_) | Self::Evaluate(_) => Class::Set,
         }
     }
 
@@ -124,6 +136,8 @@ impl Stage for AnyStage {
             Self::Source(source) => source.run(context).await,
             Self::Pair(pair) => pair.run(context).await,
             Self::Export(export) => export.run(context).await,
+            Self::Train(train) => train.run(context).await,
+            Self::Evaluate(evaluate) => evaluate.run(context).await,
             Self::Ingest(_) | Self::Filter(_) | Self::Dedupe(_) | Self::Parse(_) => chain::run(context).await,
         }
     }

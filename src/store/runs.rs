@@ -180,6 +180,22 @@ impl Store {
         }
     }
 
+    /// The latest run of the pipelines of that name.
+    pub async fn latest_run_named(&self, pipeline: &str) -> StoreResult<RunRow> {
+        let id: Option<RunId> = self
+            .retrying(|| async {
+                sqlx::query_scalar("select id from runs where pipeline = $1 order by id desc limit 1")
+                    .bind(pipeline)
+                    .fetch_optional(self.pool())
+                    .await
+            })
+            .await?;
+        match id {
+            Some(id) => self.run(Some(id)).await,
+            None => Err(StoreError::Missing { what: "run of a pipeline called", id: pipeline.to_owned() }),
+        }
+    }
+
     /// Its stages, in order of entry.
     pub async fn run_stages(&self, run: RunId) -> StoreResult<Vec<StageRow>> {
         self.retrying(|| async {

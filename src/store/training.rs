@@ -151,7 +151,8 @@ fn host() -> String {
 const TRAINING: &str = "select id, name, objective, seed, state, out, data_mark, pairs_train from training_runs";
 
 impl Store {
-    /// Enters a training; with `resumed`, takes up the latest unfinished row of the same stage and folder, if there is one.
+    /// Enters a training; with `resumed`, takes up the latest unfinished row of the same stage and folder, if there is one:
+    /// one that began before one that was refused.
     pub async fn enter_training(&self, new: &NewTraining, resumed: bool) -> StoreResult<TrainingRunId> {
         let (ticket, host) = (ticket(), host());
         self.retrying(|| async {
@@ -160,7 +161,7 @@ impl Store {
                     "update training_runs set state = 'running', message = null, finished_at = null, run_id = $3,
                          host = $4, pid = $5, version = $6
                      where id = (select id from training_runs where out = $1 and stage_id is not distinct from $2
-                                     and state <> 'done' order by id desc limit 1)
+                                     and state <> 'done' order by (total_steps is null), id desc limit 1)
                      returning id",
                 )
                 .bind(&new.out)
@@ -331,7 +332,7 @@ impl Store {
         Ok(())
     }
 
-    /// What a run's evaluate stages measured: the latest of each stage, training and metric.
+    /// What a run's evaluate stages measured: the latest for each train stage, seed and metric.
     pub async fn evaluations(&self, run: RunId) -> StoreResult<Vec<EvaluationRow>> {
         self.evaluations_where("e.stage_id in (select stage_id from run_stages where run_id = $1)", run.0).await
     }
@@ -343,12 +344,12 @@ impl Store {
 
     async fn evaluations_where(&self, which: &str, id: i64) -> StoreResult<Vec<EvaluationRow>> {
         let statement = format!(
-            "select distinct on (e.stage_id, e.training_run_id, e.metric) s.name as stage,
+            "select distinct on (e.stage_id, t.stage_id, t.seed, e.metric) s.name as stage,
                  coalesce(t.name, e.model) as model, e.training_run_id, t.seed, e.metric, e.value, e.low, e.high, e.n,
                  e.data_mark
              from evaluations e join stages s on s.id = e.stage_id
              left join training_runs t on t.id = e.training_run_id
-             where {which} order by e.stage_id, e.training_run_id, e.metric, e.id desc"
+             where {which} order by e.stage_id, t.stage_id, t.seed, e.metric, e.id desc"
         );
         self.retrying(|| async {
             sqlx::query_as(sqlx::AssertSqlSafe(statement.clone())).bind(id).fetch_all(self.pool()).await
@@ -408,6 +409,9 @@ mod tests {
         let store = Store::from(test.database.clone());
         let first = store.enter_training(&training("/m"), false).await.unwrap();
         store.write_metrics(first, &[step(1, 3.0), step(2, 2.0)]).await.unwrap();
+        store.note_training(first, 10, 3).await.unwrap();
+        let refused = store.enter_training(&training("/m"), false).await.unwrap();
+        store.end_training(refused, State::Failed, Some("occupied")).await.unwrap();
         assert_eq!(store.enter_training(&training("/m"), true).await.unwrap(), first);
         store.write_metrics(first, &[step(2, 1.5), step(3, 1.0)]).await.unwrap();
         let losses: Vec<f64> = sqlx::query_scalar("select loss from training_metrics order by step")

@@ -9,6 +9,8 @@ use super::checkpoint::CheckpointError;
 use super::data::DataError;
 use super::folder::FolderError;
 use super::settings::SettingError;
+use crate::graph::GraphError;
+use crate::runtime::RuntimeError;
 
 /// What was not a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,17 +30,6 @@ impl fmt::Display for Quantity {
     }
 }
 
-/// A failure of what computes.
-#[derive(Debug, Error)]
-pub enum LearnerError {
-    /// The device has not enough memory.
-    #[error("out of memory: {0}")]
-    OutOfMemory(String),
-    /// Anything else.
-    #[error(transparent)]
-    Other(Box<dyn std::error::Error + Send + Sync>),
-}
-
 /// Why a run could not start, or stopped.
 #[derive(Debug, Error)]
 pub enum TrainError {
@@ -54,9 +45,18 @@ pub enum TrainError {
     /// The pairs.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// ONNX Runtime or the device cannot be opened.
+    #[error(transparent)]
+    Device(RuntimeError),
+    /// A base model cannot score.
+    #[error("{} has no reward head (score.weight): train it with `codepmp train` first", path.display())]
+    NoRewardHead {
+        /// The model's folder.
+        path: PathBuf,
+    },
     /// No pair is left.
     #[error(
-        "there is no pair to train on: of {read} read, {too_long} are longer than max_length and {empty} have an empty answer"
+        "there is no pair to train on: of {read} read, {too_long} are longer than max_length and {empty} have an empty answer: raise max_length or set truncation"
     )]
     NoPairs {
         /// Pairs read.
@@ -100,6 +100,32 @@ pub enum TrainError {
         /// What it said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl TrainError {
+    /// A failure of what computes, with where it was and what would help against a lack of memory.
+    pub(super) fn computing(at: impl Into<String>, advice: impl FnOnce() -> String, error: RuntimeError) -> Self {
+        let at = at.into();
+        match error {
+            RuntimeError::OutOfMemory { place, message } => {
+                Self::OutOfMemory { at, advice: advice(), message: format!("{place}: {message}") }
+            }
+            other => Self::Learner { at, source: Box::new(other) },
+        }
+    }
+}
+
+impl From<RuntimeError> for TrainError {
+    /// A failure before the first step.
+    fn from(error: RuntimeError) -> Self {
+        Self::computing("loading the model", || "the model is too large for this device".to_owned(), error)
+    }
+}
+
+impl From<GraphError> for TrainError {
+    fn from(error: GraphError) -> Self {
+        RuntimeError::from(error).into()
+    }
 }
 
 /// The most ids that a message lists.

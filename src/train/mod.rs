@@ -1,7 +1,7 @@
 //! Training preference models: from pairs and a model's folder to a trained model's folder.
 //!
 //! ```text
-//! Pair ──data──> Batch ──trainer──> Learner (the model on ONNX Runtime) ──folder──> a model that transformers loads
+//! Pair ──data──> Batch ──trainer──> Model (on ONNX Runtime) ──folder──> a model that transformers loads
 //!                           └──checkpoint──> what a stopped run goes on from
 //! ```
 //!
@@ -15,11 +15,16 @@ pub mod error;
 pub mod folder;
 pub mod fresh;
 pub mod job;
+pub mod model;
 pub mod schedule;
+pub mod score;
 pub mod settings;
 pub mod spacing;
+pub mod trainer;
 
 pub use error::TrainError;
 pub use job::{HeldOut, RunPlan, Start, StepMetrics, TrainEvent, TrainJob, Trained};
 pub use schedule::{DecayShape, Schedule, ScheduleKind};
+pub use score::{ScoreSettings, Scorer};
 pub use settings::{Activations, Arrangement, ComputePrecision, Objective, SettingError, TrainSettings};
+pub use trainer::{plan, train};

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::data::Truncation;
 use super::schedule::{DecayShape, Schedule, ScheduleKind};
 use super::spacing;
 
@@ -93,6 +94,9 @@ pub struct TrainSettings {
     pub micro_tokens: usize,
     /// Most tokens of a prompt with one answer.
     pub max_length: usize,
+    /// What becomes of longer pairs: drop, cut_prompt (the prompt loses its beginning) or cut_answer (answers lose their
+    /// ends); each is counted.
+    pub truncation: Truncation,
     /// Whether an end-of-text token closes every answer.
     pub append_eos: bool,
     /// packed (several pairs to a row, each prompt once) or padded.
@@ -162,6 +166,7 @@ impl Default for TrainSettings {
             batch_pairs: 16,
             micro_tokens: 4096,
             max_length: 1024,
+            truncation: Truncation::Drop,
             append_eos: true,
             arrangement: Arrangement::Packed,
             learning_rate: None,

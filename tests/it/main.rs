@@ -20,3 +20,4 @@ mod simulated;
 mod site;
 mod tidy;
 mod together;
+mod training;

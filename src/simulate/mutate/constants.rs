@@ -20,14 +20,14 @@ pub(super) fn number(survey: &Survey<'_>, dice: &mut Dice) -> Option<Vec<Edit>> 
                 (_, 0) => (value - 1).to_string(),
                 (_, 1) if value > 4 => (value / 2).to_string(),
                 (_, 2) if value.is_multiple_of(10) && value > 10 => (value / 10).to_string(),
-                (_, 2) if value > 20 => (value * 10).to_string(),
+                (_, 2) if value > 20 => value.saturating_mul(10).to_string(),
                 _ => value.checked_add(1)?.to_string(),
             }
         }
         Kind::Float => {
             let (whole, part) = old.split_once('.')?;
             let whole: u64 = whole.parse().ok()?;
-            format!("{}.{part}", if dice.chance(0.5) { whole + 1 } else { whole * 10 })
+            format!("{}.{part}", if dice.chance(0.5) { whole.saturating_add(1) } else { whole.saturating_mul(10) })
         }
         _ => return None,
     };

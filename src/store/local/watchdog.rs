@@ -11,7 +11,7 @@ use super::error::ClusterError;
 use super::location::Location;
 
 // The watchdog's own lock goes before the users' lock does: a process that gets in next must not take this
-// watchdog, which is ending, for one that will look after it.
+// watchdog, which is ending, for one that will look after it. The data goes in one step, so that nobody meets half of it.
 const SCRIPT: &str = r#"
 command -v flock >/dev/null || exit 0
 (
@@ -20,6 +20,7 @@ command -v flock >/dev/null || exit 0
     flock -n 9 || exit 0
     flock 8
     "$0" stop -D data -m immediate -s -t 30
+    mv data data.$$.tmp
     rm -rf data data.*.tmp socket password port kept-on postgres.log postgres.log.1
     exec 9>&-
 ) &

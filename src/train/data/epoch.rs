@@ -80,5 +80,5 @@ mod tests {
         assert!(first.iter().all(|&count| (850..1150).contains(&count)), "{first:?}");
     }
 
-    const PINNED: [usize; 10] = [0; 10];
+    const PINNED: [usize; 10] = [4, 7, 0, 6, 3, 5, 1, 9, 2, 8];
 }

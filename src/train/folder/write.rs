@@ -1,8 +1,9 @@
 //! Writing a model's folder that `transformers` loads: configuration, weights, tokenizer.
 //!
 //! The configuration names the sequence classification class with one label, which is the reward; the language-model
-//! head is among the weights, so that the same folder loads as a causal language model. `pad_token_id` is always set:
-//! without it `transformers` reads a batch's rewards at the wrong tokens.
+//! head is among the weights, so that the same folder loads as a causal language model. `pad_token_id` is left out where it is
+//! the end token: `transformers` would read rewards before an answer's end token, without an error; so it refuses batches
+//! instead.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -145,12 +146,8 @@ fn copy(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), FolderError> {
 }
 
 fn config_json(config: &ModelConfig) -> Value {
-    ModelConfig { pad_token_id: Some(pad_token(config)), ..config.clone() }.to_json()
-}
-
-/// The token that fills rows: the configuration's, else the one that ends texts, else the first one.
-pub fn pad_token(config: &ModelConfig) -> u32 {
-    config.pad_token_id.or(config.eos_token_id).unwrap_or(0)
+    let pad_token_id = config.pad_token_id.filter(|pad| config.eos_token_id != Some(*pad));
+    ModelConfig { pad_token_id, ..config.clone() }.to_json()
 }
 
 /// Parameters in order, cut where a shard would grow over `most` bytes.
@@ -213,13 +210,16 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_is_a_reward_model_with_a_padding_token() {
+    fn the_configuration_is_a_reward_model_whose_padding_token_ends_no_text() {
         let mut config = Preset::Tiny.config(64);
         config.eos_token_id = Some(7);
-        let folder = write(&config, SHARD_BYTES);
-        let json: Value = serde_json::from_slice(&fs::read(folder.path().join("config.json")).unwrap()).unwrap();
-        assert_eq!(json["architectures"], json!(["Qwen2ForSequenceClassification"]));
-        assert_eq!((&json["num_labels"], &json["pad_token_id"]), (&json!(1), &json!(7)));
+        for (pad, written) in [(Some(3), json!(3)), (Some(7), Value::Null), (None, Value::Null)] {
+            config.pad_token_id = pad;
+            let folder = write(&config, SHARD_BYTES);
+            let json: Value = serde_json::from_slice(&fs::read(folder.path().join("config.json")).unwrap()).unwrap();
+            assert_eq!(json["architectures"], json!(["Qwen2ForSequenceClassification"]));
+            assert_eq!((&json["num_labels"], &json["pad_token_id"]), (&json!(1), &written));
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 mod tokenizer;
 pub(super) mod weights;
 
-pub use tokenizer::{END_OF_TEXT, learn};
+pub use tokenizer::{END_OF_TEXT, PADDING, learn};
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -85,7 +85,7 @@ pub fn create(preset: Preset, tokenizer: &Tokenizer, seed: u64, out: &Path) -> R
         return Err(FreshError::Occupied { path: out.to_owned() });
     }
     let mut config = preset.config(tokenizer.get_vocab_size(true));
-    (config.eos_token_id, config.pad_token_id) = (Some(end), Some(end));
+    (config.eos_token_id, config.pad_token_id) = (Some(end), tokenizer.token_to_id(PADDING));
 
     let mut partial = out.as_os_str().to_owned();
     partial.push(format!(".partial-{}", std::process::id()));
@@ -121,9 +121,10 @@ fn write(config: &ModelConfig, tokenizer: &Tokenizer, seed: u64, folder: &Path) 
         }
     }
     json("config.json", &of_folder)?;
+    let padding = config.pad_token_id.map(|_| PADDING);
     json(
         "tokenizer_config.json",
-        &json!({ "tokenizer_class": "PreTrainedTokenizerFast", "eos_token": END_OF_TEXT, "pad_token": END_OF_TEXT,
+        &json!({ "tokenizer_class": "PreTrainedTokenizerFast", "eos_token": END_OF_TEXT, "pad_token": padding,
                  "model_max_length": config.max_positions, "clean_up_tokenization_spaces": false }),
     )?;
     let path = folder.join("tokenizer.json");

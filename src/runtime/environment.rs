@@ -1,0 +1,238 @@
+//! The process's ONNX Runtime, and a device in it.
+
+use std::cell::OnceCell;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::{Mutex, PoisonError};
+
+use ort::environment::{Environment, GlobalThreadPoolOptions};
+use ort::ep::{self, ExecutionProviderDispatch};
+use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
+use ort::session::builder::GraphOptimizationLevel;
+
+use super::raw::{self, Memory};
+use super::{Device, Library, RuntimeError, Session, Tensor};
+use crate::graph::{Dim, Graph, Type};
+
+/// How to compute.
+#[derive(Clone, Debug)]
+pub struct RuntimeSettings {
+    /// Where.
+    pub device: Device,
+    /// Threads of the processor; none: one per core.
+    pub threads: Option<usize>,
+    /// The library, as [`super::find_library`] found it.
+    pub library: Library,
+}
+
+/// What the process has opened: ONNX Runtime has one environment, with one thread pool.
+struct Opened {
+    path: PathBuf,
+    threads: usize,
+    environment: Environment,
+}
+
+static OPENED: Mutex<Option<Opened>> = Mutex::new(None);
+
+/// A device of the process's ONNX Runtime. Cheap to clone; stays on its thread.
+#[derive(Clone)]
+pub struct Runtime {
+    inner: Rc<Inner>,
+}
+
+struct Inner {
+    environment: Environment,
+    device: Device,
+    host: Allocator,
+    device_memory: OnceCell<Allocator>,
+    movers: [OnceCell<Session>; 2],
+}
+
+impl Runtime {
+    /// Opens the library, once per process, and a device.
+    ///
+    /// # Errors
+    /// When the library cannot be opened, is open with other settings, or does not have the device.
+    pub fn open(settings: &RuntimeSettings) -> Result<Self, RuntimeError> {
+        let environment = environment(settings)?;
+        let runtime = Self {
+            inner: Rc::new(Inner {
+                environment,
+                device: settings.device.clone(),
+                host: Allocator::default(),
+                device_memory: OnceCell::new(),
+                movers: [OnceCell::new(), OnceCell::new()],
+            }),
+        };
+        runtime.check_device()?;
+        Ok(runtime)
+    }
+
+    /// The device.
+    pub fn device(&self) -> &Device {
+        &self.inner.device
+    }
+
+    /// The execution providers of the library, by their names in ONNX Runtime.
+    ///
+    /// # Errors
+    /// When the library does not tell.
+    pub fn providers(&self) -> Result<Vec<String>, RuntimeError> {
+        raw::providers().map_err(|message| RuntimeError::told("listing its providers", &message))
+    }
+
+    /// A session that runs a graph.
+    ///
+    /// # Errors
+    /// When the graph has a mistake or ONNX Runtime refuses it.
+    pub fn session(&self, graph: &Graph) -> Result<Session, RuntimeError> {
+        self.session_in_place(graph, &[])
+    }
+
+    /// A session that may write each of these outputs over the input beside it.
+    ///
+    /// # Errors
+    /// As [`Runtime::session`], and when the graph reads such an input after its output is written.
+    pub fn session_in_place(&self, graph: &Graph, pairs: &[(&str, &str)]) -> Result<Session, RuntimeError> {
+        for (input, output) in pairs {
+            graph.check_in_place(input, output)?;
+        }
+        let session = self.commit(graph.name(), &graph.to_onnx()?)?;
+        Session::new(graph.name(), session, pairs)
+    }
+
+    fn commit(&self, name: &str, onnx: &[u8]) -> Result<ort::session::Session, RuntimeError> {
+        let build = || -> ort::Result<ort::session::Session> {
+            let mut builder = ort::session::Session::builder(&self.inner.environment)?
+                .with_optimization_level(GraphOptimizationLevel::All)?
+                .with_parallel_execution(false)?
+                .with_memory_pattern(true)?
+                .with_env_allocators()?
+                .with_log_id(name)?;
+            if let Some(provider) = provider(&self.inner.device) {
+                builder = builder.with_execution_providers([provider.error_on_failure()])?;
+            }
+            builder.commit_from_memory(onnx)
+        };
+        build().map_err(|error| RuntimeError::told(&format!("session {name:?}"), error.message()))
+    }
+
+    /// A zeroed tensor on the device.
+    ///
+    /// # Errors
+    /// When there is not enough memory.
+    pub fn tensor(&self, of: Type, shape: &[usize]) -> Result<Tensor, RuntimeError> {
+        let Device::Cuda(index) = self.inner.device else { return self.host_tensor(of, shape) };
+        let tensor = self.allocate(self.device_memory(index)?, of, shape)?;
+        tensor.zero()?;
+        Ok(tensor)
+    }
+
+    /// A zeroed tensor in host memory.
+    ///
+    /// # Errors
+    /// When there is not enough memory.
+    pub fn host_tensor(&self, of: Type, shape: &[usize]) -> Result<Tensor, RuntimeError> {
+        self.allocate(&self.inner.host, of, shape)
+    }
+
+    fn allocate(&self, allocator: &Allocator, of: Type, shape: &[usize]) -> Result<Tensor, RuntimeError> {
+        let memory = Memory::new(allocator, of, shape.iter().product())
+            .map_err(|message| RuntimeError::told(&format!("a tensor {of}{shape:?}"), &message))?;
+        Tensor::new(self, memory, of, shape)
+    }
+
+    /// Copies between devices, by a graph that does nothing: every provider can do that.
+    pub(super) fn move_elements(&self, from: &Tensor, to: &Tensor) -> Result<(), RuntimeError> {
+        self.mover(from.element_type())?.run(&[("from", from)], &[("to", to)])
+    }
+
+    fn mover(&self, of: Type) -> Result<&Session, RuntimeError> {
+        let kept = &self.inner.movers[usize::from(of == Type::I64)];
+        if let Some(session) = kept.get() {
+            return Ok(session);
+        }
+        let graph = Graph::new("move");
+        graph.output("to", graph.input("from", of, &[Dim::Named("elements")]));
+        let session = self.session(&graph)?;
+        Ok(kept.get_or_init(|| session))
+    }
+
+    fn device_memory(&self, index: u32) -> Result<&Allocator, RuntimeError> {
+        if let Some(allocator) = self.inner.device_memory.get() {
+            return Ok(allocator);
+        }
+        let session = self.mover(Type::F32)?;
+        let allocator =
+            MemoryInfo::new(AllocationDevice::CUDA, index as i32, AllocatorType::Device, MemoryType::Default)
+                .and_then(|info| Allocator::new(session.ort(), info))
+                .map_err(|error| RuntimeError::told("the device's memory", error.message()))?;
+        Ok(self.inner.device_memory.get_or_init(|| allocator))
+    }
+
+    fn check_device(&self) -> Result<(), RuntimeError> {
+        let providers = self.providers()?;
+        let available: Vec<String> = (Device::PROVIDERS.iter())
+            .filter(|(_, name)| providers.iter().any(|provider| provider == name))
+            .map(|(short, _)| (*short).to_owned())
+            .collect();
+        let wanted = self.inner.device.provider();
+        let no_device = |reason: String| RuntimeError::NoDevice {
+            wanted: self.inner.device.to_string(),
+            reason,
+            available: available.clone(),
+        };
+        if !available.iter().any(|short| short == wanted) {
+            return Err(no_device(format!("the library was built without {wanted}")));
+        }
+        // The provider may be built in and yet have no device to drive.
+        if self.inner.device != Device::Cpu {
+            self.mover(Type::F32).map_err(|error| no_device(error.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+fn environment(settings: &RuntimeSettings) -> Result<Environment, RuntimeError> {
+    let threads = settings.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(Opened { path, threads: count, environment }) = &*opened {
+        if *path == settings.library.path && *count == threads {
+            return Ok(environment.clone());
+        }
+        return Err(RuntimeError::OpenOtherwise { path: path.clone(), threads: *count });
+    }
+    let path = &settings.library.path;
+    let bad = |message: String| RuntimeError::BadLibrary { path: path.clone(), message };
+    let builder = ort::init_from(path).map_err(|error| bad(error.to_string()))?;
+    let open = || -> ort::Result<Environment> {
+        let pool = GlobalThreadPoolOptions::default().with_intra_threads(threads)?.with_inter_threads(1)?;
+        let environment = builder
+            .with_name(env!("CARGO_PKG_NAME"))
+            .with_telemetry(false)
+            .with_global_thread_pool(pool.with_spin_control(true)?)
+            .build()?;
+        environment.set_log_level(ort::logging::LogLevel::Error);
+        Ok(environment)
+    };
+    let environment = open().map_err(|error| bad(error.message().to_owned()))?;
+    raw::share_arena(&environment).map_err(bad)?;
+    *opened = Some(Opened { path: path.clone(), threads, environment: environment.clone() });
+    Ok(environment)
+}
+
+fn provider(device: &Device) -> Option<ExecutionProviderDispatch> {
+    match device {
+        Device::Cpu => None,
+        Device::Cuda(index) => Some(ep::CUDA::default().with_device_id(*index as i32).build()),
+        Device::Other { provider, index } => match provider.as_str() {
+            "coreml" => Some(ep::CoreML::default().build()),
+            "directml" => Some(ep::DirectML::default().with_device_id(*index as i32).build()),
+            "migraphx" => Some(ep::MIGraphX::default().with_device_id(*index as i32).build()),
+            "openvino" => Some(ep::OpenVINO::default().build()),
+            "rocm" => Some(ep::ROCm::default().with_device_id(*index as i32).build()),
+            "webgpu" => Some(ep::WebGPU::default().build()),
+            _ => None,
+        },
+    }
+}

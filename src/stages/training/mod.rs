@@ -1,0 +1,75 @@
+//! Training and measuring as the command line and the stages both do it: pairs from anywhere, a model folder in, a model
+//! folder out, rows in the database beside it.
+//!
+//! Invariants: what cannot work is refused before anything is computed, as [`WrongInput`]; a training that ends early
+//! leaves a checkpoint that the same call goes on from. How a model is trained is for `train` and `eval` to know.
+
+mod base;
+mod choice;
+mod measure;
+mod record;
+mod run;
+mod score;
+mod source;
+
+pub use choice::{PairChoice, Split};
+pub use measure::{Computing, Measured, accuracy};
+pub use record::Recorder;
+pub use run::{Told, brief, line, plan, run};
+pub use score::{Scored, score};
+pub use source::{PairSource, Pairs, check_source, source_of};
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::nn::Preset;
+use crate::train::{Start, TrainSettings};
+
+/// Something that was asked for cannot be: the command or a file is wrong, and nothing was done.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongInput(pub String);
+
+/// The file of a model folder that is written last.
+pub const FINISHED: &str = "training.json";
+
+/// What a training starts from.
+#[derive(Clone, Debug)]
+pub enum Base {
+    /// A model's folder.
+    Folder(PathBuf),
+    /// A fresh model.
+    Fresh {
+        /// Its size.
+        preset: Preset,
+        /// Tokens in its vocabulary, at most.
+        vocab: Option<usize>,
+        /// Folder of the model whose tokenizer it takes; else one is learned from the pairs.
+        tokenizer: Option<PathBuf>,
+        /// Decides its weights.
+        seed: u64,
+    },
+}
+
+/// One training.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Name of the stage, or of the folder.
+    pub name: String,
+    /// What it starts from.
+    pub base: Base,
+    /// Folder of the trained model.
+    pub out: PathBuf,
+    /// How to train.
+    pub settings: TrainSettings,
+    /// Where the pairs come from, in words.
+    pub source: String,
+    /// Pairs to train on.
+    pub pairs: Arc<Pairs>,
+    /// Pairs to measure on while it trains.
+    pub held_out: Arc<Pairs>,
+    /// What to do about checkpoints.
+    pub start: Start,
+    /// The data folder, where an ONNX Runtime library may lie.
+    pub library_dir: PathBuf,
+}

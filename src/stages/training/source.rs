@@ -1,0 +1,170 @@
+//! Where pairs come from: the rows of a pair stage, or files.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use futures::TryStreamExt as _;
+use tokio::task::spawn_blocking;
+
+use super::{PairChoice, WrongInput};
+use crate::engine::{Context, Stage as _};
+use crate::ids::{RunId, StageId};
+use crate::stages::{AnyStage, resolve};
+use crate::store::{Store, StoreError};
+use crate::train::data::{Pair, read_pairs, stored_pairs};
+
+/// Where pairs come from.
+#[derive(Clone, Debug)]
+pub enum PairSource {
+    /// The rows of a pair stage.
+    Stage {
+        /// The database.
+        store: Store,
+        /// The stage.
+        stage: StageId,
+        /// Its name.
+        name: String,
+    },
+    /// A file, or a folder that an export wrote.
+    Files(PathBuf),
+}
+
+impl fmt::Display for PairSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stage { stage, name, .. } => write!(f, "pair stage {name} ({stage})"),
+            Self::Files(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// Pairs that were read.
+#[derive(Clone, Debug, Default)]
+pub struct Pairs {
+    /// In the order of the source.
+    pub pairs: Vec<Pair>,
+    /// Tells them from other pairs.
+    pub mark: String,
+}
+
+impl Pairs {
+    fn new(pairs: Vec<Pair>) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        for pair in &pairs {
+            for text in [&pair.prompt, &pair.chosen, &pair.rejected] {
+                hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+            }
+            hasher.update(&pair.margin.to_le_bytes());
+        }
+        Self { pairs, mark: hasher.finalize().to_hex()[..32].to_owned() }
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+}
+
+impl PairSource {
+    /// What `--data` names. `db`, a run or a pipeline need a `store`.
+    ///
+    /// # Errors
+    /// When there is no such thing.
+    pub async fn find(data: &str, stage: Option<&str>, store: Option<&Store>) -> anyhow::Result<Self> {
+        let path = Path::new(data);
+        let pipeline = path.extension().is_some_and(|ending| ending == "toml");
+        let run = data.parse::<RunId>().ok().filter(|_| !path.exists());
+        if path.exists() && !pipeline {
+            return Ok(Self::Files(path.to_owned()));
+        }
+        // Whatever looks like a path and is not there is not looked for in the database.
+        let looks_like_path = data.contains(['/', '\\']) || path.extension().is_some();
+        if looks_like_path && !pipeline {
+            return Err(WrongInput(format!(
+                "--data {data}: there is no such file or folder; allowed too: `db`, a run, a pipeline's name or file"
+            ))
+            .into());
+        }
+        let Some(store) = store else {
+            return Err(WrongInput(format!(
+                "--data {data} needs the database, and --no-db leaves it alone: name a file, or leave --no-db out"
+            ))
+            .into());
+        };
+        let found = match (run, data) {
+            (Some(run), _) => store.run(Some(run)).await,
+            (None, "db") => store.run(None).await,
+            (None, _) if pipeline => store.latest_run_of(&std::path::absolute(path)?.to_string_lossy()).await,
+            (None, name) => store.latest_run_named(name).await,
+        };
+        let run = found.map_err(|error| match error {
+            StoreError::Missing { .. } => WrongInput(format!("--data {data}: {error}")).into(),
+            other => anyhow::Error::from(other),
+        })?;
+        let stages = store.run_stages(run.id).await?;
+        let pairs: Vec<_> =
+            (stages.iter()).filter(|row| row.kind == "pair" && stage.is_none_or(|stage| stage == row.name)).collect();
+        let [only] = pairs[..] else {
+            let names: Vec<_> = stages.iter().filter(|row| row.kind == "pair").map(|row| row.name.as_str()).collect();
+            return Err(WrongInput(format!(
+                "name one pair stage with --stage; run {} has: {}",
+                run.id,
+                names.join(", ")
+            ))
+            .into());
+        };
+        Ok(Self::Stage { store: store.clone(), stage: only.stage_id, name: only.name.clone() })
+    }
+
+    /// Reads what `choice` means.
+    ///
+    /// # Errors
+    /// When a file is damaged, or the database fails.
+    pub async fn read(&self, choice: &PairChoice) -> anyhow::Result<Pairs> {
+        let split = choice.split.name();
+        let pairs = match self {
+            Self::Stage { store, stage, .. } => stored_pairs(store, *stage, split).try_concat().await?,
+            Self::Files(path) => {
+                let path = path.clone();
+                spawn_blocking(move || read_pairs(&path, split)?.collect::<Result<Vec<_>, _>>())
+                    .await?
+                    .map_err(|error| WrongInput(error.to_string()))?
+            }
+        };
+        Ok(Pairs::new(choice.choose(pairs).map_err(WrongInput)?))
+    }
+}
+
+/// The source of a stage: its file, or the pair stage that it needs.
+pub fn source_of(context: &Context<AnyStage>, data: Option<&str>, base: &Path) -> anyhow::Result<PairSource> {
+    if let Some(data) = data {
+        return Ok(PairSource::Files(resolve(base, data)));
+    }
+    let needs = context.stage().needs.iter().zip(&context.needs[0]);
+    for (&need, &stage) in needs {
+        let planned = &context.plan.stages[need];
+        if planned.stage.kind() == "pair" {
+            return Ok(PairSource::Stage { store: context.store.clone(), stage, name: planned.name.clone() });
+        }
+    }
+    anyhow::bail!("a bug: the stage has no pairs")
+}
+
+/// Says what is wrong if a stage has no pairs, or two sources of them.
+///
+/// # Errors
+/// What is allowed, as a sentence.
+pub fn check_source(needs: &[(&str, &AnyStage)], data: Option<&str>) -> Result<(), String> {
+    let stages: Vec<&str> = needs.iter().filter(|(_, stage)| stage.kind() == "pair").map(|(name, _)| *name).collect();
+    match (&stages[..], data) {
+        ([_], None) | ([], Some(_)) => Ok(()),
+        ([], None) => Err("it has no pairs: add a pair stage to `needs`, or name a file in `data`".into()),
+        (_, Some(_)) => Err(format!("`data` names a file, and `needs` the pair stage `{}`: one of them", stages[0])),
+        (many, None) => Err(format!("it needs exactly one pair stage, and there are {}", many.join(", "))),
+    }
+}

@@ -1,0 +1,78 @@
+//! What is left of a run: checkpoints on the way, and the finished model's folder.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::nn::{ModelConfig, Parameter, score_model};
+use crate::train::checkpoint::{CheckpointError, RunState, Saving, save};
+use crate::train::folder::publish::publish_files;
+use crate::train::folder::write::{SHARD_BYTES, write_json};
+use crate::train::folder::{Disk, FolderError, ModelParts, write_model};
+use crate::train::model::Model;
+use crate::train::{RunPlan, TrainError, TrainJob, Trained};
+
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The file that is written last: with it a folder is whole.
+const MARK: &str = "training.json";
+
+struct Live<'m>(&'m Model);
+
+impl Saving for Live<'_> {
+    fn weights(&mut self, parameter: &Parameter) -> Result<Vec<f32>, AnyError> {
+        Ok(self.0.read(parameter)?)
+    }
+
+    fn moments(&mut self, parameter: &Parameter) -> Result<[Vec<f32>; 2], AnyError> {
+        Ok(self.0.read_moments(parameter)?)
+    }
+}
+
+pub(super) fn checkpoint(
+    disk: &dyn Disk,
+    job: &TrainJob<'_>,
+    model: &Model,
+    state: &RunState,
+) -> Result<PathBuf, CheckpointError> {
+    save(disk, job.out, model.config(), job.model, state, &mut Live(model))
+}
+
+/// Writes the finished model beside its checkpoints.
+pub(super) fn folder(
+    disk: &dyn Disk,
+    job: &TrainJob<'_>,
+    model: &Model,
+    plan: &RunPlan,
+    trained: &Trained,
+) -> Result<(), TrainError> {
+    let config = model.config();
+    let stale = |name: &str| name.ends_with(".safetensors") || name.ends_with(".index.json") || name == "score.onnx";
+    publish_files(job.out, MARK, stale, |partial| {
+        let parts = ModelParts { config, tokenizer: job.model, shard_bytes: SHARD_BYTES };
+        write_model(disk, partial, &parts, &mut |parameter| Ok(model.read(parameter)?))?;
+        if job.settings.export_onnx {
+            export(disk, &partial.join("score.onnx"), config, model)?;
+        }
+        let record = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "model": job.model,
+            "source": job.source,
+            "settings": job.settings,
+            "plan": plan,
+            "trained": trained,
+        });
+        Ok(write_json(disk, &partial.join(MARK), &record)?)
+    })
+}
+
+fn export(disk: &dyn Disk, path: &Path, config: &ModelConfig, model: &Model) -> Result<(), TrainError> {
+    let graph = score_model::<TrainError>(config, |parameter| Ok(model.read(parameter)?))?;
+    let bytes = graph.to_onnx()?;
+    let write = || {
+        let mut out = disk.create(path)?;
+        out.write_all(&bytes)?;
+        out.sync()
+    };
+    Ok(write().map_err(|source| FolderError::Write { path: path.to_owned(), source })?)
+}
