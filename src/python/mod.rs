@@ -3,6 +3,7 @@
 //! Invariants: the same text always gives the same snippets; nothing here recurses, so nesting cannot overflow the
 //! stack; positions are 1-based and count characters. What to keep, and files themselves, are left to others.
 
+mod allocator;
 mod answer;
 mod docstring;
 mod fault;

@@ -2,6 +2,7 @@
 
 use tree_sitter::Tree;
 
+use super::allocator;
 use super::fault::{Flaw, FlawKind, SyntaxFault};
 use super::outline::{Outline, outline};
 use super::scan::nesting;
@@ -29,6 +30,7 @@ impl Parser {
     /// If the grammar's version does not fit the library's, which a test rules out.
     #[expect(clippy::expect_used, reason = "both versions are fixed when the program is built")]
     pub fn new() -> Self {
+        allocator::set();
         let mut inner = tree_sitter::Parser::new();
         inner.set_language(&tree_sitter_python::LANGUAGE.into()).expect("the Python grammar fits tree-sitter");
         Self { inner }
