@@ -2,9 +2,9 @@
 
     python benches/training.py --codepmp target/release/codepmp --pairs pairs.jsonl --model DIR
 
-The loop is what TRL's reward trainer does with Hugging Face's model: both answers of a pair with their prompt as two rows,
-padded to the longest of the micro-batch, SDPA attention, AdamW, clipping; the loss is that of preference pretraining. It needs
-fixtures/interop/requirements.txt; ORT_DYLIB_PATH names the library for codepmp.
+The loop is what TRL's reward trainer does with Hugging Face's model: both answers of a pair with their prompt as two
+rows, padded to the longest of the micro-batch, SDPA attention, AdamW, clipping; the loss is that of preference
+pretraining. It needs fixtures/interop/requirements.txt; ORT_DYLIB_PATH names the library for codepmp.
 """
 
 import argparse
@@ -41,7 +41,8 @@ def fitting_pairs(options):
     for line in open(options.pairs):
         row = json.loads(line)
         pair = {key: row[key] for key in ("prompt", "chosen", "rejected")}
-        prompt, chosen, rejected = encode(pair["prompt"]), encode(pair["chosen"]) + [end], encode(pair["rejected"]) + [end]
+        prompt = encode(pair["prompt"])
+        chosen, rejected = encode(pair["chosen"]) + [end], encode(pair["rejected"]) + [end]
         if len(prompt) + max(len(chosen), len(rejected)) <= options.max_length:
             found.append((pair, prompt, chosen, rejected))
         if len(found) == STEPS * STEP_PAIRS:
@@ -71,7 +72,8 @@ def torch_part(options):
     adamw = torch.optim.AdamW(groups, lr=RATE)
 
     def rewards_and_hidden(micro):
-        rows = [prompt + chosen for _, prompt, chosen, _ in micro] + [prompt + rejected for _, prompt, _, rejected in micro]
+        rows = [prompt + chosen for _, prompt, chosen, _ in micro]
+        rows += [prompt + rejected for _, prompt, _, rejected in micro]
         longest = max(map(len, rows))
         ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
         mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
