@@ -7,6 +7,7 @@ pub mod answers;
 pub mod chain;
 mod connect;
 mod copy;
+pub mod curves;
 mod error;
 pub mod export;
 pub mod local;

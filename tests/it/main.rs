@@ -9,6 +9,7 @@
 mod bad_input;
 mod copies;
 mod corpus;
+mod curves;
 mod kill;
 mod looking;
 mod model;
