@@ -9,6 +9,7 @@
 mod bad_input;
 mod copies;
 mod corpus;
+mod faults;
 mod kill;
 mod looking;
 mod model;
@@ -16,6 +17,8 @@ mod outage;
 mod planning;
 mod running;
 mod schema_comments;
+mod scripted;
+mod secrets;
 mod simulated;
 mod site;
 mod tidy;
