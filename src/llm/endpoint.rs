@@ -7,7 +7,7 @@ use reqwest::Url;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Prices;
+use super::{BatchSettings, Prices};
 
 /// Where a model is asked, and how hard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -58,6 +58,17 @@ pub struct EndpointSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub context_tokens: Option<u32>,
+    /// Whether an answer of one token is asked for before a run, to see that the key may call the model and that the server
+    /// tells the tokens used. It is recorded in `preflights`, and not repeated within a day.
+    #[serde(default = "default_preflight_completion")]
+    pub preflight_completion: bool,
+    /// Batch files: `codepmp batch`.
+    #[serde(default)]
+    pub batch: BatchSettings,
+}
+
+fn default_preflight_completion() -> bool {
+    true
 }
 
 fn default_concurrency() -> u32 {
@@ -104,6 +115,8 @@ impl EndpointSettings {
             price_input_per_million: None,
             price_output_per_million: None,
             context_tokens: None,
+            preflight_completion: default_preflight_completion(),
+            batch: BatchSettings::default(),
         }
     }
 
@@ -149,7 +162,7 @@ impl EndpointSettings {
                 return Err(SettingsError::new(key, "must be a price of 0 or more"));
             }
         }
-        Ok(())
+        self.batch.check()
     }
 
     /// The prices, if either is set; the other is then 0.
@@ -252,6 +265,10 @@ mod tests {
             ("price_output_per_million = inf", "price_output_per_million"),
             ("context_tokens = 0", "context_tokens"),
             ("api_key_env = 'sk-abc'", "api_key_env"),
+            ("batch.max_requests = 0", "batch"),
+            ("batch.max_bytes = 10", "batch"),
+            ("batch.price_factor = -1.0", "batch"),
+            ("batch.completion_window = ' '", "batch"),
         ] {
             assert_eq!(key_of_error(&format!("base_url = 'http://h'\nmodel = 'm'\n{line}")), key);
         }

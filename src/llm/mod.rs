@@ -13,6 +13,7 @@
 //! Left to others: storing (`store`), choosing rows and prompts' variables (`stages`), hosting the simulator.
 
 mod answer;
+mod batch;
 mod client;
 mod clock;
 mod endpoint;
@@ -42,6 +43,7 @@ mod failure_matrix;
 mod fake_server;
 
 pub use answer::{Answer, FinishReason, Usage};
+pub use batch::{BatchResult, BatchSettings, Batches, LineError, RemoteBatch, ResultReader, request_line};
 pub use client::Client;
 pub use endpoint::{EndpointSettings, SettingsError};
 pub use estimate::{completion_tokens, prompt_tokens};

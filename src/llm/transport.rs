@@ -5,7 +5,7 @@ use std::sync::Once;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 
 use super::key::ApiKey;
 use super::response::scrub;
@@ -101,7 +101,12 @@ impl Transport {
         self.exchange(self.http.get(self.models.clone()), self.timeout.min(LISTING)).await
     }
 
-    async fn exchange(&self, request: RequestBuilder, timeout: Duration) -> Result<Exchange, Failure> {
+    /// A request to a path below the base URL, query included.
+    pub(super) fn at(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base.as_str().trim_end_matches('/')))
+    }
+
+    pub(super) async fn exchange(&self, request: RequestBuilder, timeout: Duration) -> Result<Exchange, Failure> {
         let whole = async {
             let response = request.send().await.map_err(|error| self.broken(error))?;
             let (status, headers) = (response.status(), response.headers().clone());
@@ -128,7 +133,7 @@ impl Transport {
     }
 
     /// The failure that a broken exchange means.
-    fn broken(&self, error: reqwest::Error) -> Failure {
+    pub(super) fn broken(&self, error: reqwest::Error) -> Failure {
         let class = if error.is_timeout() && !error.is_connect() {
             FailureClass::TimedOut
         } else if error.is_builder() {
