@@ -23,9 +23,16 @@ pub struct Endpoint {
     /// Its settings.
     pub settings: EndpointSettings,
     client: OnceLock<Client>,
+    /// What the server says of its context.
+    context: OnceLock<Option<u32>>,
 }
 
 impl Endpoint {
+    /// Tokens that prompt and answer may have together, where that is known.
+    pub fn context_tokens(&self) -> Option<u32> {
+        self.settings.context_tokens.or_else(|| *self.context.get()?)
+    }
+
     /// The client.
     ///
     /// # Errors
@@ -41,7 +48,7 @@ pub type Endpoints = BTreeMap<String, Arc<Endpoint>>;
 impl Endpoint {
     /// A declared endpoint.
     pub fn new(name: String, settings: EndpointSettings) -> Arc<Self> {
-        Arc::new(Self { name, settings, client: OnceLock::new() })
+        Arc::new(Self { name, settings, client: OnceLock::new(), context: OnceLock::new() })
     }
 }
 
@@ -93,6 +100,7 @@ impl Services {
                     endpoint.settings.model
                 );
             }
+            let _ = endpoint.context.set(found.context_tokens);
             let _ = endpoint.client.set(client);
         }
         Ok(services)

@@ -16,11 +16,14 @@ use tokio::time::{Instant, sleep};
 
 use super::AnyStage;
 use super::endpoints::{Endpoint, Endpoints};
+use super::landing::{Landing, ending, land, rejected};
+use super::purse::{CapReached, Purse, bound};
 use crate::engine::{Context, Facets};
 use crate::ids::CallId;
-use crate::llm::{CallResult, ChatRequest, Consequence, Outcome, Prompt, PromptSettings, Sampling};
+use crate::llm::{CallResult, ChatRequest, Outcome, Prompt, PromptSettings, Sampling};
 use crate::store::StoreResult;
 use crate::store::answers::{AnswerSink, Ending, Finished, NewCall};
+use crate::store::budget::{Account, Amount};
 use crate::store::tasks::{Claimed, Follow, Inputs};
 
 /// Cleaned text and number of code blocks, or class and words of a rejection.
@@ -38,7 +41,8 @@ pub struct RowWork {
     prompt_settings: PromptSettings,
     sampling: Arc<Sampling>,
     model: Arc<str>,
-    read: fn(&str) -> Answered,
+    /// Reads an answer.
+    pub read: fn(&str) -> Answered,
 }
 
 /// Commits under way at once: answers that land while one waits for the disk need not wait for it as well.
@@ -104,7 +108,31 @@ impl RowWork {
         }
     }
 
-    fn request(&self, row: &Claimed) -> Result<ChatRequest, String> {
+    /// The most that a call may cost.
+    fn bound(&self, request: &ChatRequest) -> Amount {
+        bound(request, self.endpoint.context_tokens(), self.endpoint.settings.prices())
+    }
+
+    /// Where its inputs are.
+    pub fn inputs(&self) -> Inputs {
+        self.inputs
+    }
+
+    /// Answers for each input.
+    pub fn samples(&self) -> u32 {
+        self.samples
+    }
+
+    /// How the model samples.
+    pub fn sampling(&self) -> &Sampling {
+        &self.sampling
+    }
+
+    /// The request for a row.
+    ///
+    /// # Errors
+    /// Why its prompt cannot be rendered.
+    pub fn request(&self, row: &Claimed) -> Result<ChatRequest, String> {
         let messages = self.prompt.render(row).map_err(|error| error.to_string())?;
         let sampling = Arc::clone(&self.sampling);
         Ok(ChatRequest { model: Arc::clone(&self.model), messages, sampling, sample: row.sample as u32 })
@@ -115,8 +143,12 @@ impl RowWork {
 pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Result<()> {
     let client = work.endpoint.client()?;
     let concurrency = client.settings().concurrency as usize;
+    let account =
+        Account { worker: context.worker, stage: context.id(), stages: context.all_ids.clone(), caps: context.caps };
     let mut driver = Driver {
         work,
+        purse: Purse::new(account),
+        capped: None,
         sink: AnswerSink {
             run: context.run,
             stage: context.id(),
@@ -140,7 +172,7 @@ pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Resu
         counted: None,
     };
     loop {
-        let ending = context.shutdown.is_cancelled() || driver.stop.is_some();
+        let ending = context.shutdown.is_cancelled() || driver.stop.is_some() || driver.capped.is_some();
         if ending {
             driver.release_queue();
         } else {
@@ -153,6 +185,10 @@ pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Resu
         } else if ending || driver.is_finished(&mut context).await? {
             break;
         }
+    }
+    driver.purse.close(&context.store).await?;
+    if let Some(capped) = driver.capped {
+        return Err(capped.into());
     }
     match driver.stop {
         Some(reason) => {
@@ -174,6 +210,9 @@ struct Claim {
 
 struct Driver<'w> {
     work: &'w RowWork,
+    purse: Purse,
+    /// The cap leaves no room for another call.
+    capped: Option<CapReached>,
     sink: AnswerSink,
     claimed: u64,
     queue: VecDeque<(Claimed, ChatRequest, [u8; 16])>,
@@ -228,7 +267,7 @@ impl Driver<'_> {
         let Claim { rows, want, call_ids } = claim;
         self.call_ids.extend(call_ids);
         self.claimed += rows.len() as u64;
-        if context.shutdown.is_cancelled() || self.stop.is_some() {
+        if context.shutdown.is_cancelled() || self.stop.is_some() || self.capped.is_some() {
             for row in rows {
                 self.land(None, &row, Vec::new(), Ending::Released);
             }
@@ -244,6 +283,7 @@ impl Driver<'_> {
         }
         if self.counted.is_none_or(|at| at.elapsed() > COUNT_EVERY) {
             self.counted = Some(Instant::now());
+            store.merge_spending(id).await?;
             let counts = store.task_counts(id).await?;
             let meter = context.meter();
             let total = meter.done() + meter.rejected() + (counts.ready + counts.leased) as u64;
@@ -270,7 +310,7 @@ impl Driver<'_> {
         for (row, request, key) in requests {
             if let Some((call, answer)) = ledger.get(&key) {
                 context.meter().add_reused(1);
-                let ending = self.ending(answer, *call);
+                let ending = ending(self.work, answer, *call);
                 self.land(None, &row, Vec::new(), ending);
             } else if let Some(waiting) = self.asking.get_mut(&key) {
                 waiting.push(row);
@@ -285,6 +325,11 @@ impl Driver<'_> {
     fn ask(&mut self, context: &Context<AnyStage>, concurrency: usize) {
         // A kill costs what is asked and what is answered but not committed: both together stay within the bound.
         while self.asking.len() - self.queue.len() < concurrency {
+            let Some((_, request, key)) = self.queue.front() else { return };
+            if !self.purse.take(*key, || self.work.bound(request)) {
+                let next = self.queue.iter().take(concurrency).map(|(_, request, _)| self.work.bound(request));
+                return self.purse.reserve(&context.store, next);
+            }
             let Some((row, request, key)) = self.queue.pop_front() else { return };
             let (endpoint, cancel) = (Arc::clone(&self.work.endpoint), context.shutdown.clone());
             self.calls.spawn(async move {
@@ -323,8 +368,9 @@ impl Driver<'_> {
                     self.hear(context, row, key, outcome).await?;
                 }
             }
-            // More rows may have come in while a few calls are slow.
-            () = sleep(IDLE), if self.queue.is_empty() => {}
+            reserved = self.purse.reserved() => self.capped = reserved?.err(),
+            // More rows may have come in while a few calls are slow; others may have given back what they had reserved.
+            () = sleep(IDLE), if self.queue.is_empty() || self.purse.is_waiting() => {}
         }
         Ok(())
     }
@@ -339,57 +385,17 @@ impl Driver<'_> {
         if self.call_ids.len() < outcome.attempts.len() {
             self.call_ids.extend(context.store.call_ids(1024).await?);
         }
-        let prices = self.work.endpoint.settings.prices();
-        let answer = match &outcome.result {
-            CallResult::Answered(answer) => Some(clean(&answer.text)),
-            _ => None,
-        };
-        let last = outcome.attempts.len();
-        let mut calls = Vec::with_capacity(last);
-        for (attempt, sent) in (1..).zip(outcome.attempts) {
-            let Some(id) = self.call_ids.pop() else { break };
-            calls.push(NewCall {
-                id,
-                attempt,
-                request_key: key,
-                class: sent.class.map_or("ok", crate::llm::FailureClass::as_str),
-                status: sent.status,
-                message: sent.message.map(|message| clean(&message)),
-                finish_reason: sent.finish_reason,
-                prompt_tokens: sent.usage.and_then(|usage| usage.prompt_tokens),
-                completion_tokens: sent.usage.and_then(|usage| usage.completion_tokens),
-                cost_microdollars: prices.zip(sent.usage).map(|(prices, usage)| prices.cost_microdollars(usage)),
-                latency_ms: sent.latency.as_secs_f64() * 1000.0,
-                started_at: sent.started_at,
-                answer: answer.clone().filter(|_| attempt as usize == last),
-            });
+        let ids = self.call_ids.split_off(self.call_ids.len() - outcome.attempts.len()).into_iter();
+        let Landing { calls, ending, stop } = land(self.work, key, outcome, self.work.endpoint.settings.prices(), ids);
+        if let Some(failure) = stop {
+            self.stop.get_or_insert_with(|| failure.to_string());
         }
-        let paid = calls.last().map(|call| call.id);
-        let ending = match (outcome.result, answer, paid) {
-            (CallResult::Answered(_), Some(text), Some(call)) => self.ending(&text, call),
-            (CallResult::Failed(failure), ..) => {
-                if failure.consequence() == Consequence::StopStage {
-                    self.stop.get_or_insert_with(|| failure.to_string());
-                    Ending::Released
-                } else {
-                    rejected(failure.class.as_str(), clean(&failure.message))
-                }
-            }
-            _ => Ending::Released,
-        };
         for waiting in self.asking.get_mut(&key).map(std::mem::take).unwrap_or_default() {
             context.meter().add_reused(1);
             self.land(None, &waiting, Vec::new(), ending.clone());
         }
         self.land(Some(key), &row, calls, ending);
         Ok(())
-    }
-
-    fn ending(&self, answer: &str, call: CallId) -> Ending {
-        match (self.work.read)(answer) {
-            Ok((text, blocks)) => Ending::Answered { text, blocks, call },
-            Err((class, message)) => rejected(class, message),
-        }
     }
 
     fn land(&mut self, key: Option<[u8; 16]>, row: &Claimed, calls: Vec<NewCall>, ending: Ending) {
@@ -427,6 +433,7 @@ impl Driver<'_> {
                 Ending::Released => self.claimed -= 1,
             }
             let Some(key) = key else { continue };
+            self.purse.settle(&key);
             // Rows that came while the answer was being committed find it in the ledger when they are claimed again.
             for waiting in self.asking.remove(&key).unwrap_or_default() {
                 self.land(None, &waiting, Vec::new(), Ending::Released);
@@ -450,6 +457,7 @@ impl Driver<'_> {
         if context.limit.is_some_and(|limit| self.claimed >= limit) {
             return Ok(true);
         }
+        self.purse.close(&context.store).await?;
         let (id, ended) = (context.id(), *context.inputs_ended.borrow());
         let seen =
             context.store.feed(id, context.needs[0][0], self.work.inputs, self.work.samples, &mut self.follow).await?;
@@ -471,13 +479,4 @@ impl Driver<'_> {
         }
         Ok(false)
     }
-}
-
-fn rejected(class: &str, message: String) -> Ending {
-    Ending::Rejected { class: class.to_owned(), message }
-}
-
-/// Postgres text cannot hold NUL.
-fn clean(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
 }

@@ -4,6 +4,7 @@
 //! twice (a commit whose reply was lost) and counts once; a key or password never reaches a row or an error.
 
 pub mod answers;
+pub mod budget;
 pub mod chain;
 mod connect;
 mod copy;
@@ -14,9 +15,11 @@ pub mod lock;
 pub mod migrate;
 pub mod pairs;
 pub mod pool;
+pub mod preflights;
 pub mod progress;
 pub mod query;
 pub mod runs;
+pub mod sample;
 pub mod stages;
 pub mod tasks;
 #[doc(hidden)]

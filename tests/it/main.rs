@@ -12,6 +12,7 @@ mod corpus;
 mod kill;
 mod looking;
 mod model;
+mod money;
 mod outage;
 mod planning;
 mod running;
