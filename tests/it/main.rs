@@ -7,8 +7,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod bad_input;
+mod change;
 mod copies;
 mod corpus;
+mod estimate;
 mod kill;
 mod looking;
 mod model;
