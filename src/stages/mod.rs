@@ -14,11 +14,13 @@ mod ingest;
 mod load;
 mod pair;
 mod parse;
+mod quota;
 mod rows;
 mod schema;
 mod source_answer;
 mod train;
 pub mod training;
+mod wrong;
 
 pub use endpoints::{Services, SimulatorSettings, build_simulator, read_corpus};
 pub use export::{ExportFormat, export_pairs};

@@ -16,6 +16,8 @@ use tokio::time::{Instant, sleep};
 
 use super::AnyStage;
 use super::endpoints::{Endpoint, Endpoints};
+use super::quota::Quota;
+use super::wrong::Wrong;
 use crate::engine::{Context, Facets};
 use crate::ids::CallId;
 use crate::llm::{CallResult, ChatRequest, Consequence, Outcome, Prompt, PromptSettings, Sampling};
@@ -66,15 +68,15 @@ impl RowWork {
         variables: &[&str],
         sampling: Sampling,
         read: fn(&str) -> Answered,
-    ) -> Result<Self, (&'static str, String)> {
+    ) -> Result<Self, Wrong> {
         let known = || endpoints.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         let endpoint = endpoints
             .get(endpoint)
             .ok_or_else(|| ("endpoint", format!("there is no endpoint `{endpoint}`; endpoints are: {}", known())))?;
-        let compiled = Prompt::compile(prompt, variables).map_err(|error| ("prompt", error.to_string()))?;
+        let compiled = Prompt::compile(prompt, variables).map_err(|error| Wrong::prompt(&error))?;
         sampling.check().map_err(|error| ("sampling", error.to_string()))?;
         if !(1..=1000).contains(&samples) {
-            return Err(("samples", format!("is {samples}: set it to 1 to 1000")));
+            return Err(("samples", format!("is {samples}: set it to 1 to 1000")).into());
         }
         Ok(Self {
             inputs,
@@ -126,7 +128,8 @@ pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Resu
             endpoint: work.endpoint.name.clone(),
             model: work.model.to_string(),
         },
-        claimed: 0,
+        quota: Quota::new(context.limit),
+        may_claim: context.limit.is_none(),
         queue: VecDeque::new(),
         calls: JoinSet::new(),
         asking: HashMap::new(),
@@ -175,7 +178,9 @@ struct Claim {
 struct Driver<'w> {
     work: &'w RowWork,
     sink: AnswerSink,
-    claimed: u64,
+    quota: Quota,
+    /// Under a limit, nothing is claimed before all inputs are queued: so stages with the same inputs take the same ones.
+    may_claim: bool,
     queue: VecDeque<(Claimed, ChatRequest, [u8; 16])>,
     calls: JoinSet<(Claimed, [u8; 16], Outcome)>,
     /// Requests whose answer is not committed yet, with the rows that wait for the same answer.
@@ -205,11 +210,10 @@ impl Driver<'_> {
     /// Starts to claim rows when fewer are in hand than can be asked at once.
     fn refill(&mut self, context: &Context<AnyStage>, concurrency: usize) {
         let too_early = self.look_again.is_some_and(|at| Instant::now() < at);
-        if self.claiming.is_some() || self.queue.len() >= concurrency || too_early {
+        if self.claiming.is_some() || self.queue.len() >= concurrency || too_early || !self.may_claim {
             return;
         }
-        let left = context.limit.map_or(u64::MAX, |limit| limit.saturating_sub(self.claimed));
-        let want = left.min((concurrency * 2).clamp(32, 2048) as u64);
+        let want = self.quota.left().min((concurrency * 2).clamp(32, 2048) as u64);
         if want == 0 {
             return;
         }
@@ -227,7 +231,7 @@ impl Driver<'_> {
     async fn receive(&mut self, context: &Context<AnyStage>, claim: Claim) -> anyhow::Result<()> {
         let Claim { rows, want, call_ids } = claim;
         self.call_ids.extend(call_ids);
-        self.claimed += rows.len() as u64;
+        self.quota.take(rows.len() as u64);
         if context.shutdown.is_cancelled() || self.stop.is_some() {
             for row in rows {
                 self.land(None, &row, Vec::new(), Ending::Released);
@@ -424,7 +428,7 @@ impl Driver<'_> {
                 Ending::Answered { .. } => done += 1,
                 Ending::Rejected { .. } => rejected += 1,
                 // It is there to be claimed again, by this process as well.
-                Ending::Released => self.claimed -= 1,
+                Ending::Released => self.quota.give_back(1),
             }
             let Some(key) = key else { continue };
             // Rows that came while the answer was being committed find it in the ledger when they are claimed again.
@@ -432,6 +436,7 @@ impl Driver<'_> {
                 self.land(None, &waiting, Vec::new(), Ending::Released);
             }
         }
+        self.quota.reject(rejected);
         context.meter().add_done(done);
         context.meter().add_rejected(rejected);
     }
@@ -447,7 +452,7 @@ impl Driver<'_> {
 
     /// With nothing in hand: whether nothing is left, looking once more for what others left behind.
     async fn is_finished(&mut self, context: &mut Context<AnyStage>) -> anyhow::Result<bool> {
-        if context.limit.is_some_and(|limit| self.claimed >= limit) {
+        if self.quota.left() == 0 {
             return Ok(true);
         }
         let (id, ended) = (context.id(), *context.inputs_ended.borrow());
@@ -458,8 +463,13 @@ impl Driver<'_> {
             return Ok(false);
         }
         // An input may have been committed by a transaction that was still open at the last look.
-        if ended && self.follow.is_complete(&context.store).await? && !context.store.has_open_tasks(id).await? {
-            return Ok(true);
+        if ended && self.follow.is_complete(&context.store).await? {
+            if !std::mem::replace(&mut self.may_claim, true) {
+                return Ok(false);
+            }
+            if !context.store.has_open_tasks(id).await? {
+                return Ok(true);
+            }
         }
         // Leased rows are with another worker, or with one that died, or were leased by a claim whose reply was lost.
         context.store.release(id, context.worker).await?;
