@@ -2,6 +2,7 @@
 //!
 //! The engine runs [`AnyStage`] without knowing its kinds; [`load`] turns a pipeline file into a checked plan.
 
+mod accounts;
 mod chain;
 mod dedupe;
 mod describe;

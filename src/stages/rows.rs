@@ -14,13 +14,15 @@ use serde_json::json;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
-use super::AnyStage;
 use super::endpoints::{Endpoint, Endpoints};
 use super::quota::Quota;
 use super::wrong::Wrong;
+use super::{AnyStage, accounts};
 use crate::engine::{Context, Facets};
 use crate::ids::CallId;
-use crate::llm::{CallResult, ChatRequest, Consequence, Outcome, Prompt, PromptSettings, Sampling};
+use crate::llm::{
+    CallResult, ChatRequest, Client, Consequence, FailurePolicies, Outcome, Prompt, PromptSettings, Sampling,
+};
 use crate::store::StoreResult;
 use crate::store::answers::{AnswerSink, Ending, Finished, NewCall};
 use crate::store::tasks::{Claimed, Follow, Inputs};
@@ -39,6 +41,7 @@ pub struct RowWork {
     prompt: Prompt,
     prompt_settings: PromptSettings,
     sampling: Arc<Sampling>,
+    policies: Arc<FailurePolicies>,
     model: Arc<str>,
     read: fn(&str) -> Answered,
 }
@@ -67,6 +70,7 @@ impl RowWork {
         prompt: &PromptSettings,
         variables: &[&str],
         sampling: Sampling,
+        policies: FailurePolicies,
         read: fn(&str) -> Answered,
     ) -> Result<Self, Wrong> {
         let known = || endpoints.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -75,6 +79,7 @@ impl RowWork {
             .ok_or_else(|| ("endpoint", format!("there is no endpoint `{endpoint}`; endpoints are: {}", known())))?;
         let compiled = Prompt::compile(prompt, variables).map_err(|error| Wrong::prompt(&error))?;
         sampling.check().map_err(|error| ("sampling", error.to_string()))?;
+        policies.check().map_err(|message| ("on_failure", message))?;
         if !(1..=1000).contains(&samples) {
             return Err(("samples", format!("is {samples}: set it to 1 to 1000")).into());
         }
@@ -87,14 +92,20 @@ impl RowWork {
             prompt: compiled,
             prompt_settings: prompt.clone(),
             sampling: Arc::new(sampling),
+            policies: Arc::new(policies),
             read,
         })
     }
 
-    /// What decides the answers; where the model is and how hard it may be asked does not.
+    /// What decides the answers; where the model is, how hard it may be asked and what is done about failures does not,
+    /// but for the splitting of answers that are too long, which makes answers of what would be failures.
     pub fn identity(&self) -> serde_json::Value {
-        json!({ "model": &*self.model, "prompt": self.prompt_settings, "sampling": &*self.sampling,
-                "samples": self.samples, "role": self.role })
+        let mut identity = json!({ "model": &*self.model, "prompt": self.prompt_settings, "sampling": &*self.sampling,
+                "samples": self.samples, "role": self.role });
+        if self.policies.parts() > 1 {
+            identity["split"] = json!(self.policies.parts());
+        }
+        identity
     }
 
     /// What the `stages` table shows.
@@ -116,6 +127,7 @@ impl RowWork {
 /// Runs the stage until everything that its inputs offer is answered or rejected.
 pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Result<()> {
     let client = work.endpoint.client()?;
+    accounts::share(&work.endpoint, &context.store, context.worker).await?;
     let concurrency = client.settings().concurrency as usize;
     let mut driver = Driver {
         work,
@@ -153,7 +165,11 @@ pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Resu
         driver.start_commit(&context, concurrency);
         if !driver.is_idle() {
             driver.step(&context).await?;
-        } else if ending || driver.is_finished(&mut context).await? {
+            tell_concurrency(client, &context);
+            continue;
+        }
+        client.account().rest().await;
+        if ending || driver.is_finished(&mut context).await? {
             break;
         }
     }
@@ -162,6 +178,16 @@ pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Resu
             bail!("endpoint `{}`: {reason}; its rows stay to be done: mend it and run again", work.endpoint.name)
         }
         None => Ok(()),
+    }
+}
+
+/// Shows when fewer calls are made at once than the setting allows.
+fn tell_concurrency(client: &Client, context: &Context<AnyStage>) {
+    let (now, most) = (client.concurrency(), client.settings().concurrency);
+    let note = if now < most { format!("{now} of {most} calls at once") } else { String::new() };
+    let meter = context.meter();
+    if meter.note() != note {
+        meter.set_note(note);
     }
 }
 
@@ -291,9 +317,10 @@ impl Driver<'_> {
         while self.asking.len() - self.queue.len() < concurrency {
             let Some((row, request, key)) = self.queue.pop_front() else { return };
             let (endpoint, cancel) = (Arc::clone(&self.work.endpoint), context.shutdown.clone());
+            let policies = Arc::clone(&self.work.policies);
             self.calls.spawn(async move {
                 let outcome = match endpoint.client() {
-                    Ok(client) => client.call(&request, &cancel).await,
+                    Ok(client) => client.call_by(&policies, &request, &cancel).await,
                     Err(_) => Outcome { attempts: Vec::new(), result: CallResult::Cancelled },
                 };
                 (row, key, outcome)
@@ -364,6 +391,7 @@ impl Driver<'_> {
                 completion_tokens: sent.usage.and_then(|usage| usage.completion_tokens),
                 cost_microdollars: prices.zip(sent.usage).map(|(prices, usage)| prices.cost_microdollars(usage)),
                 latency_ms: sent.latency.as_secs_f64() * 1000.0,
+                first_token_ms: sent.first_token.map(|time| time.as_secs_f64() * 1000.0),
                 started_at: sent.started_at,
                 answer: answer.clone().filter(|_| attempt as usize == last),
             });
@@ -372,7 +400,7 @@ impl Driver<'_> {
         let ending = match (outcome.result, answer, paid) {
             (CallResult::Answered(_), Some(text), Some(call)) => self.ending(&text, call),
             (CallResult::Failed(failure), ..) => {
-                if failure.consequence() == Consequence::StopStage {
+                if self.work.policies.consequence(&failure) == Consequence::StopStage {
                     self.stop.get_or_insert_with(|| failure.to_string());
                     Ending::Released
                 } else {
