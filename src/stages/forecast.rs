@@ -239,6 +239,8 @@ impl View<'_> {
         let limits = [
             minutes(settings.requests_per_minute, calls),
             minutes(settings.tokens_per_minute, prompt_tokens + answer_tokens),
+            minutes(settings.input_tokens_per_minute, prompt_tokens),
+            minutes(settings.output_tokens_per_minute, answer_tokens),
             in_flight,
         ];
         let longest_answer = completion_tokens(work.sampling());

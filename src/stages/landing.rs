@@ -45,6 +45,7 @@ pub fn land(
             completion_tokens: sent.usage.and_then(|usage| usage.completion_tokens),
             cost_microdollars: prices.zip(sent.usage).map(|(prices, usage)| prices.cost_microdollars(usage)),
             latency_ms: sent.latency.as_secs_f64() * 1000.0,
+            first_token_ms: sent.first_token.map(|time| time.as_secs_f64() * 1000.0),
             started_at: sent.started_at,
             answer: answer.clone().filter(|_| attempt as usize == last),
         });
@@ -52,7 +53,7 @@ pub fn land(
     let paid = calls.last().map(|call| call.id);
     let (ending, stop) = match (outcome.result, answer, paid) {
         (CallResult::Answered(_), Some(text), Some(call)) => (ending(work, &text, call), None),
-        (CallResult::Failed(failure), ..) if failure.consequence() == Consequence::StopStage => {
+        (CallResult::Failed(failure), ..) if work.policies.consequence(&failure) == Consequence::StopStage => {
             (Ending::Released, Some(failure))
         }
         (CallResult::Failed(failure), ..) => (rejected(failure.class.as_str(), clean(&failure.message)), None),

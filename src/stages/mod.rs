@@ -2,6 +2,7 @@
 //!
 //! The engine runs [`AnyStage`] without knowing its kinds; [`load`] turns a pipeline file into a checked plan.
 
+mod accounts;
 mod chain;
 mod dedupe;
 mod describe;
@@ -18,11 +19,13 @@ mod pair;
 mod parse;
 mod preflight;
 mod purse;
+mod quota;
 mod rows;
 mod schema;
 mod source_answer;
 mod train;
 pub mod training;
+mod wrong;
 
 pub use endpoints::{Endpoint, Services, SimulatorSettings, build_simulator, read_corpus};
 pub use export::{ExportFormat, export_pairs};

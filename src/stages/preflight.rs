@@ -91,10 +91,11 @@ async fn ask(loaded: &Loaded, endpoint: &Arc<Endpoint>, store: &Store) -> anyhow
         usage_reported,
         asked,
     };
-    let Some(url) = settings.base_url.as_deref().filter(|_| settings.preflight_completion) else {
+    let url = settings.urls().join(", ");
+    if url.is_empty() || !settings.preflight_completion {
         return Ok(found(None, false));
-    };
-    if let Some(usage_reported) = store.recent_preflight(url, &settings.model).await? {
+    }
+    if let Some(usage_reported) = store.recent_preflight(&url, &settings.model).await? {
         return Ok(found(Some(usage_reported), false));
     }
     let request = one_token(&settings.model, sampling_of(loaded, endpoint));
@@ -109,7 +110,7 @@ async fn ask(loaded: &Loaded, endpoint: &Arc<Endpoint>, store: &Store) -> anyhow
     store
         .note_preflight(&NewPreflight {
             endpoint: &endpoint.name,
-            base_url: url,
+            base_url: &url,
             model: &settings.model,
             class: failure.map_or("ok", |failure| failure.class.as_str()),
             message: failure.map(|failure| failure.message.as_str()),

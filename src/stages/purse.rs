@@ -44,10 +44,14 @@ fn cap_in_words(caps: Caps) -> String {
     if caps.is_empty() { String::new() } else { format!(" of {}", caps.join(" and ")) }
 }
 
-/// The most that a call may cost.
-pub fn bound(request: &ChatRequest, context_tokens: Option<u32>, prices: Option<Prices>) -> Amount {
-    let usage = most_tokens(request, context_tokens);
-    amount(usage, prices)
+/// The most that a call may cost, whose answer may come in so many parts: each further part is asked with those before it.
+pub fn bound(request: &ChatRequest, parts: u8, context_tokens: Option<u32>, prices: Option<Prices>) -> Amount {
+    let one = most_tokens(request, context_tokens);
+    let (prompt, answer) = (one.prompt_tokens.unwrap_or(0), one.completion_tokens.unwrap_or(0));
+    let parts = u32::from(parts.max(1));
+    let again = answer.saturating_mul(parts * (parts - 1) / 2);
+    let prompts = prompt.saturating_mul(parts).saturating_add(again);
+    amount(Usage { prompt_tokens: Some(prompts), completion_tokens: Some(answer.saturating_mul(parts)) }, prices)
 }
 
 /// What tokens cost.

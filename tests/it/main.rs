@@ -7,10 +7,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod bad_input;
+mod bombs;
 mod change;
 mod copies;
 mod corpus;
 mod estimate;
+mod full_disk;
 mod kill;
 mod looking;
 mod model;

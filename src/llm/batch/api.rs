@@ -75,7 +75,7 @@ impl Batches {
     pub fn new(settings: &EndpointSettings) -> Result<Self, SettingsError> {
         settings.check()?;
         let key = settings.api_key_env.as_deref().map(ApiKey::from_env).transpose()?;
-        let Some(url) = settings.base_url.as_deref() else {
+        let Some(&url) = settings.urls().first() else {
             return Err(SettingsError::new("simulator", "has no place for batches: use `base_url`"));
         };
         Ok(Self {

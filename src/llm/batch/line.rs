@@ -55,7 +55,7 @@ pub struct BatchResult {
 impl BatchResult {
     /// The outcome of a call that was sent at `sent_at` and heard of after `latency`.
     pub fn into_outcome(self, sent_at: DateTime<Utc>, latency: Duration) -> Outcome {
-        let attempt = Attempt::new(sent_at, latency, &self.result);
+        let attempt = Attempt::new(sent_at, latency, None, &self.result);
         let result = match self.result {
             Ok(answer) => CallResult::Answered(answer),
             Err(failure) => CallResult::Failed(failure),
