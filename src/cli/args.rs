@@ -87,7 +87,7 @@ pub struct RunArgs {
     /// Only these stages.
     #[arg(long, value_name = "STAGE", value_delimiter = ',')]
     pub select: Vec<String>,
-    /// At most so many new rows in each stage.
+    /// So many new rows in each stage, where there are as many; rejected rows do not count.
     #[arg(long, value_name = "N")]
     pub limit: Option<u64>,
     /// Check everything, endpoints too, and show the plan; do nothing.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::resolve;
 use crate::corpus::{self, Entry, Format, Source, SourceKind};
-use crate::llm::{Client, EndpointSettings};
+use crate::llm::{Account, Client, EndpointSettings, Limits};
 use crate::simulate::{self, Index, Simulator};
 
 pub use crate::simulate::Settings as SimulatorSettings;
@@ -22,6 +22,8 @@ pub struct Endpoint {
     pub name: String,
     /// Its settings.
     pub settings: EndpointSettings,
+    /// The limits of its account, as all its endpoints state them.
+    pub limits: Limits,
     client: OnceLock<Client>,
 }
 
@@ -40,8 +42,8 @@ pub type Endpoints = BTreeMap<String, Arc<Endpoint>>;
 
 impl Endpoint {
     /// A declared endpoint.
-    pub fn new(name: String, settings: EndpointSettings) -> Arc<Self> {
-        Arc::new(Self { name, settings, client: OnceLock::new() })
+    pub fn new(name: String, settings: EndpointSettings, limits: Limits) -> Arc<Self> {
+        Arc::new(Self { name, settings, limits, client: OnceLock::new() })
     }
 }
 
@@ -68,6 +70,7 @@ impl Services {
     ) -> anyhow::Result<Self> {
         let services = Self { stop: CancellationToken::new() };
         let mut hosted: BTreeMap<&str, String> = BTreeMap::new();
+        let mut accounts: BTreeMap<String, Arc<Account>> = BTreeMap::new();
         for endpoint in used {
             let settings = match &endpoint.settings.simulator {
                 None => endpoint.settings.clone(),
@@ -80,9 +83,14 @@ impl Services {
                 }
             };
             let describe = || format!("endpoint `{}`", endpoint.name);
-            let client = Client::new(settings).with_context(describe)?;
+            let new = || Account::new(endpoint.limits);
+            let account = match endpoint.settings.account_name() {
+                Some(name) => Arc::clone(accounts.entry(name).or_insert_with(new)),
+                None => new(),
+            };
+            let client = Client::of_account(settings, account).with_context(describe)?;
             let found = client.preflight().await.map_err(|failure| {
-                let url = client.settings().base_url.as_deref().unwrap_or_default();
+                let url = client.settings().urls().join(", ");
                 anyhow::anyhow!("endpoint `{}` at {url}: {failure}", endpoint.name)
             })?;
             if found.listed == Some(false) {

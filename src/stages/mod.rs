@@ -2,6 +2,7 @@
 //!
 //! The engine runs [`AnyStage`] without knowing its kinds; [`load`] turns a pipeline file into a checked plan.
 
+mod accounts;
 mod chain;
 mod dedupe;
 mod describe;
@@ -14,11 +15,13 @@ mod ingest;
 mod load;
 mod pair;
 mod parse;
+mod quota;
 mod rows;
 mod schema;
 mod source_answer;
 mod train;
 pub mod training;
+mod wrong;
 
 pub use endpoints::{Services, SimulatorSettings, build_simulator, read_corpus};
 pub use export::{ExportFormat, export_pairs};

@@ -14,11 +14,15 @@ use serde_json::json;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
-use super::AnyStage;
 use super::endpoints::{Endpoint, Endpoints};
+use super::quota::Quota;
+use super::wrong::Wrong;
+use super::{AnyStage, accounts};
 use crate::engine::{Context, Facets};
 use crate::ids::CallId;
-use crate::llm::{CallResult, ChatRequest, Consequence, Outcome, Prompt, PromptSettings, Sampling};
+use crate::llm::{
+    CallResult, ChatRequest, Client, Consequence, FailurePolicies, Outcome, Prompt, PromptSettings, Sampling,
+};
 use crate::store::StoreResult;
 use crate::store::answers::{AnswerSink, Ending, Finished, NewCall};
 use crate::store::tasks::{Claimed, Follow, Inputs};
@@ -37,6 +41,7 @@ pub struct RowWork {
     prompt: Prompt,
     prompt_settings: PromptSettings,
     sampling: Arc<Sampling>,
+    policies: Arc<FailurePolicies>,
     model: Arc<str>,
     read: fn(&str) -> Answered,
 }
@@ -65,16 +70,18 @@ impl RowWork {
         prompt: &PromptSettings,
         variables: &[&str],
         sampling: Sampling,
+        policies: FailurePolicies,
         read: fn(&str) -> Answered,
-    ) -> Result<Self, (&'static str, String)> {
+    ) -> Result<Self, Wrong> {
         let known = || endpoints.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         let endpoint = endpoints
             .get(endpoint)
             .ok_or_else(|| ("endpoint", format!("there is no endpoint `{endpoint}`; endpoints are: {}", known())))?;
-        let compiled = Prompt::compile(prompt, variables).map_err(|error| ("prompt", error.to_string()))?;
+        let compiled = Prompt::compile(prompt, variables).map_err(|error| Wrong::prompt(&error))?;
         sampling.check().map_err(|error| ("sampling", error.to_string()))?;
+        policies.check().map_err(|message| ("on_failure", message))?;
         if !(1..=1000).contains(&samples) {
-            return Err(("samples", format!("is {samples}: set it to 1 to 1000")));
+            return Err(("samples", format!("is {samples}: set it to 1 to 1000")).into());
         }
         Ok(Self {
             inputs,
@@ -85,14 +92,20 @@ impl RowWork {
             prompt: compiled,
             prompt_settings: prompt.clone(),
             sampling: Arc::new(sampling),
+            policies: Arc::new(policies),
             read,
         })
     }
 
-    /// What decides the answers; where the model is and how hard it may be asked does not.
+    /// What decides the answers; where the model is, how hard it may be asked and what is done about failures does not,
+    /// but for the splitting of answers that are too long, which makes answers of what would be failures.
     pub fn identity(&self) -> serde_json::Value {
-        json!({ "model": &*self.model, "prompt": self.prompt_settings, "sampling": &*self.sampling,
-                "samples": self.samples, "role": self.role })
+        let mut identity = json!({ "model": &*self.model, "prompt": self.prompt_settings, "sampling": &*self.sampling,
+                "samples": self.samples, "role": self.role });
+        if self.policies.parts() > 1 {
+            identity["split"] = json!(self.policies.parts());
+        }
+        identity
     }
 
     /// What the `stages` table shows.
@@ -114,6 +127,7 @@ impl RowWork {
 /// Runs the stage until everything that its inputs offer is answered or rejected.
 pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Result<()> {
     let client = work.endpoint.client()?;
+    accounts::share(&work.endpoint, &context.store, context.worker).await?;
     let concurrency = client.settings().concurrency as usize;
     let mut driver = Driver {
         work,
@@ -126,7 +140,8 @@ pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Resu
             endpoint: work.endpoint.name.clone(),
             model: work.model.to_string(),
         },
-        claimed: 0,
+        quota: Quota::new(context.limit),
+        may_claim: context.limit.is_none(),
         queue: VecDeque::new(),
         calls: JoinSet::new(),
         asking: HashMap::new(),
@@ -150,7 +165,11 @@ pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Resu
         driver.start_commit(&context, concurrency);
         if !driver.is_idle() {
             driver.step(&context).await?;
-        } else if ending || driver.is_finished(&mut context).await? {
+            tell_concurrency(client, &context);
+            continue;
+        }
+        client.account().rest().await;
+        if ending || driver.is_finished(&mut context).await? {
             break;
         }
     }
@@ -159,6 +178,16 @@ pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Resu
             bail!("endpoint `{}`: {reason}; its rows stay to be done: mend it and run again", work.endpoint.name)
         }
         None => Ok(()),
+    }
+}
+
+/// Shows when fewer calls are made at once than the setting allows.
+fn tell_concurrency(client: &Client, context: &Context<AnyStage>) {
+    let (now, most) = (client.concurrency(), client.settings().concurrency);
+    let note = if now < most { format!("{now} of {most} calls at once") } else { String::new() };
+    let meter = context.meter();
+    if meter.note() != note {
+        meter.set_note(note);
     }
 }
 
@@ -175,7 +204,9 @@ struct Claim {
 struct Driver<'w> {
     work: &'w RowWork,
     sink: AnswerSink,
-    claimed: u64,
+    quota: Quota,
+    /// Under a limit, nothing is claimed before all inputs are queued: so stages with the same inputs take the same ones.
+    may_claim: bool,
     queue: VecDeque<(Claimed, ChatRequest, [u8; 16])>,
     calls: JoinSet<(Claimed, [u8; 16], Outcome)>,
     /// Requests whose answer is not committed yet, with the rows that wait for the same answer.
@@ -205,11 +236,10 @@ impl Driver<'_> {
     /// Starts to claim rows when fewer are in hand than can be asked at once.
     fn refill(&mut self, context: &Context<AnyStage>, concurrency: usize) {
         let too_early = self.look_again.is_some_and(|at| Instant::now() < at);
-        if self.claiming.is_some() || self.queue.len() >= concurrency || too_early {
+        if self.claiming.is_some() || self.queue.len() >= concurrency || too_early || !self.may_claim {
             return;
         }
-        let left = context.limit.map_or(u64::MAX, |limit| limit.saturating_sub(self.claimed));
-        let want = left.min((concurrency * 2).clamp(32, 2048) as u64);
+        let want = self.quota.left().min((concurrency * 2).clamp(32, 2048) as u64);
         if want == 0 {
             return;
         }
@@ -227,7 +257,7 @@ impl Driver<'_> {
     async fn receive(&mut self, context: &Context<AnyStage>, claim: Claim) -> anyhow::Result<()> {
         let Claim { rows, want, call_ids } = claim;
         self.call_ids.extend(call_ids);
-        self.claimed += rows.len() as u64;
+        self.quota.take(rows.len() as u64);
         if context.shutdown.is_cancelled() || self.stop.is_some() {
             for row in rows {
                 self.land(None, &row, Vec::new(), Ending::Released);
@@ -287,9 +317,10 @@ impl Driver<'_> {
         while self.asking.len() - self.queue.len() < concurrency {
             let Some((row, request, key)) = self.queue.pop_front() else { return };
             let (endpoint, cancel) = (Arc::clone(&self.work.endpoint), context.shutdown.clone());
+            let policies = Arc::clone(&self.work.policies);
             self.calls.spawn(async move {
                 let outcome = match endpoint.client() {
-                    Ok(client) => client.call(&request, &cancel).await,
+                    Ok(client) => client.call_by(&policies, &request, &cancel).await,
                     Err(_) => Outcome { attempts: Vec::new(), result: CallResult::Cancelled },
                 };
                 (row, key, outcome)
@@ -360,6 +391,7 @@ impl Driver<'_> {
                 completion_tokens: sent.usage.and_then(|usage| usage.completion_tokens),
                 cost_microdollars: prices.zip(sent.usage).map(|(prices, usage)| prices.cost_microdollars(usage)),
                 latency_ms: sent.latency.as_secs_f64() * 1000.0,
+                first_token_ms: sent.first_token.map(|time| time.as_secs_f64() * 1000.0),
                 started_at: sent.started_at,
                 answer: answer.clone().filter(|_| attempt as usize == last),
             });
@@ -368,7 +400,7 @@ impl Driver<'_> {
         let ending = match (outcome.result, answer, paid) {
             (CallResult::Answered(_), Some(text), Some(call)) => self.ending(&text, call),
             (CallResult::Failed(failure), ..) => {
-                if failure.consequence() == Consequence::StopStage {
+                if self.work.policies.consequence(&failure) == Consequence::StopStage {
                     self.stop.get_or_insert_with(|| failure.to_string());
                     Ending::Released
                 } else {
@@ -424,7 +456,7 @@ impl Driver<'_> {
                 Ending::Answered { .. } => done += 1,
                 Ending::Rejected { .. } => rejected += 1,
                 // It is there to be claimed again, by this process as well.
-                Ending::Released => self.claimed -= 1,
+                Ending::Released => self.quota.give_back(1),
             }
             let Some(key) = key else { continue };
             // Rows that came while the answer was being committed find it in the ledger when they are claimed again.
@@ -432,6 +464,7 @@ impl Driver<'_> {
                 self.land(None, &waiting, Vec::new(), Ending::Released);
             }
         }
+        self.quota.reject(rejected);
         context.meter().add_done(done);
         context.meter().add_rejected(rejected);
     }
@@ -447,7 +480,7 @@ impl Driver<'_> {
 
     /// With nothing in hand: whether nothing is left, looking once more for what others left behind.
     async fn is_finished(&mut self, context: &mut Context<AnyStage>) -> anyhow::Result<bool> {
-        if context.limit.is_some_and(|limit| self.claimed >= limit) {
+        if self.quota.left() == 0 {
             return Ok(true);
         }
         let (id, ended) = (context.id(), *context.inputs_ended.borrow());
@@ -458,8 +491,13 @@ impl Driver<'_> {
             return Ok(false);
         }
         // An input may have been committed by a transaction that was still open at the last look.
-        if ended && self.follow.is_complete(&context.store).await? && !context.store.has_open_tasks(id).await? {
-            return Ok(true);
+        if ended && self.follow.is_complete(&context.store).await? {
+            if !std::mem::replace(&mut self.may_claim, true) {
+                return Ok(false);
+            }
+            if !context.store.has_open_tasks(id).await? {
+                return Ok(true);
+            }
         }
         // Leased rows are with another worker, or with one that died, or were leased by a claim whose reply was lost.
         context.store.release(id, context.worker).await?;

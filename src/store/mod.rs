@@ -3,6 +3,7 @@
 //! Invariants: what a stage makes and how far it has come are committed in one transaction; every write may be sent
 //! twice (a commit whose reply was lost) and counts once; a key or password never reaches a row or an error.
 
+pub mod accounts;
 pub mod answers;
 pub mod chain;
 mod connect;

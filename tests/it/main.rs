@@ -7,8 +7,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod bad_input;
+mod bombs;
 mod copies;
 mod corpus;
+mod full_disk;
 mod kill;
 mod looking;
 mod model;

@@ -4,6 +4,7 @@
 //! which request it was paid with.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -62,6 +63,8 @@ pub struct Asked {
 type Script = Box<dyn Fn(&Question) -> Reply + Send + Sync>;
 
 struct Shared {
+    /// Requests that are being worked on.
+    open: AtomicU32,
     script: Mutex<Script>,
     latency: Duration,
     asked: Mutex<BTreeMap<String, Asked>>,
@@ -114,7 +117,12 @@ impl ModelServer {
     pub async fn start(latency: Duration, script: impl Fn(&Question) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
-        let shared = Arc::new(Shared { script: Mutex::new(Box::new(script)), latency, asked: Mutex::default() });
+        let shared = Arc::new(Shared {
+            open: AtomicU32::new(0),
+            script: Mutex::new(Box::new(script)),
+            latency,
+            asked: Mutex::default(),
+        });
         let models = || async { json!({"data": [{"id": "describer"}, {"id": "strong"}, {"id": "weak"}]}).to_string() };
         let router = Router::new()
             .route("/v1/chat/completions", post(complete))
@@ -134,6 +142,11 @@ impl ModelServer {
         self.shared.asked.lock().unwrap().clone()
     }
 
+    /// Number of requests that are being worked on.
+    pub fn open(&self) -> u32 {
+        self.shared.open.load(Ordering::SeqCst)
+    }
+
     /// Number of requests so far, failed ones too.
     pub fn requests(&self) -> u32 {
         self.shared.asked.lock().unwrap().values().map(|asked| asked.requests).sum()
@@ -151,6 +164,22 @@ impl Drop for ModelServer {
     }
 }
 
+/// A request that is being worked on, until it is answered or the client has gone.
+struct Open(Arc<Shared>);
+
+impl Open {
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.open.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// The references that stored answers carry.
 pub fn references(text: &str) -> Option<&str> {
     let start = ["note ", "noted_"].iter().find_map(|mark| text.find(mark).map(|at| at + mark.len()))?;
@@ -158,6 +187,7 @@ pub fn references(text: &str) -> Option<&str> {
 }
 
 async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response<Body> {
+    let _open = Open::new(&shared);
     let request: Value = serde_json::from_slice(&body).unwrap();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let reference = blake3::hash(&body).to_hex()[..16].to_owned();
