@@ -292,6 +292,9 @@ pub struct SimulateArgs {
     /// Probability of a fault, e.g. 500=0.02; may be repeated.
     #[arg(long, value_name = "KIND=P")]
     pub fault: Vec<Fault>,
+    /// Append a line of JSON for every request to this file.
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
     /// Share of the weak model's answers that have bugs.
     #[arg(long, value_name = "SHARE")]
     pub weak_bug_share: Option<f64>,
