@@ -3,6 +3,7 @@
 mod args;
 mod db;
 mod doctor;
+mod estimate;
 mod eval;
 mod init;
 mod inspect;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::endpoints::Endpoints;
 use super::rows::{Answered, RowWork};
+use super::wrong::Wrong;
 use super::{AnyStage, Kind, only_need};
 use crate::engine::Facets;
 use crate::llm::{FailurePolicies, PromptSettings, Sampling};
@@ -46,7 +47,7 @@ impl Describe {
     ///
     /// # Errors
     /// The name of the setting that is wrong, and why.
-    pub fn new(settings: DescribeSettings, endpoints: &Endpoints) -> Result<Self, (&'static str, String)> {
+    pub fn new(settings: DescribeSettings, endpoints: &Endpoints) -> Result<Self, Wrong> {
         let DescribeSettings { endpoint, prompt, sampling, samples, on_failure } = settings;
         let work = RowWork::new(
             Inputs::Snippets,

@@ -25,9 +25,16 @@ pub struct Endpoint {
     /// The limits of its account, as all its endpoints state them.
     pub limits: Limits,
     client: OnceLock<Client>,
+    /// What the server says of its context.
+    context: OnceLock<Option<u32>>,
 }
 
 impl Endpoint {
+    /// Tokens that prompt and answer may have together, where that is known.
+    pub fn context_tokens(&self) -> Option<u32> {
+        self.settings.context_tokens.or_else(|| *self.context.get()?)
+    }
+
     /// The client.
     ///
     /// # Errors
@@ -43,7 +50,7 @@ pub type Endpoints = BTreeMap<String, Arc<Endpoint>>;
 impl Endpoint {
     /// A declared endpoint.
     pub fn new(name: String, settings: EndpointSettings, limits: Limits) -> Arc<Self> {
-        Arc::new(Self { name, settings, limits, client: OnceLock::new() })
+        Arc::new(Self { name, settings, limits, client: OnceLock::new(), context: OnceLock::new() })
     }
 }
 
@@ -101,13 +108,14 @@ impl Services {
                     endpoint.settings.model
                 );
             }
+            let _ = endpoint.context.set(found.context_tokens);
             let _ = endpoint.client.set(client);
         }
         Ok(services)
     }
 
     async fn host(&self, name: &str, settings: &SimulatorSettings, base: &Path) -> anyhow::Result<String> {
-        let simulator = build_simulator(settings.clone(), base.to_owned()).await?;
+        let simulator = Arc::new(build_simulator(settings.clone(), base.to_owned()).await?);
         let listener = TcpListener::bind("127.0.0.1:0").await.context("the simulator found no free port")?;
         let url = format!("http://{}/v1", listener.local_addr()?);
         tracing::info!("simulator `{name}` answers at {url}; it is no model");
@@ -125,7 +133,7 @@ impl Services {
 ///
 /// # Errors
 /// When the settings are wrong, or a path leads nowhere.
-pub async fn build_simulator(settings: SimulatorSettings, base: PathBuf) -> anyhow::Result<Arc<Simulator>> {
+pub async fn build_simulator(settings: SimulatorSettings, base: PathBuf) -> anyhow::Result<Simulator> {
     settings.check()?;
     tokio::task::spawn_blocking(move || {
         let mut files = Vec::new();
@@ -136,7 +144,7 @@ pub async fn build_simulator(settings: SimulatorSettings, base: PathBuf) -> anyh
             };
             read_corpus(path, &base, &mut keep).with_context(|| format!("the simulator's corpus {path}"))?;
         }
-        Ok(Arc::new(Simulator::new(Index::from_sources(files.into_iter()), settings)?))
+        Ok(Simulator::new(Index::from_sources(files.into_iter()), settings)?)
     })
     .await?
 }

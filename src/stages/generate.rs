@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::endpoints::Endpoints;
 use super::rows::{Answered, RowWork};
+use super::wrong::Wrong;
 use super::{AnyStage, Kind, only_need};
 use crate::engine::Facets;
 use crate::llm::{FailurePolicies, PromptSettings, Sampling};
@@ -52,7 +53,7 @@ impl Generate {
     ///
     /// # Errors
     /// The name of the setting that is wrong, and why.
-    pub fn new(name: &str, settings: GenerateSettings, endpoints: &Endpoints) -> Result<Self, (&'static str, String)> {
+    pub fn new(name: &str, settings: GenerateSettings, endpoints: &Endpoints) -> Result<Self, Wrong> {
         let GenerateSettings { endpoint, role, prompt, sampling, samples, on_failure } = settings;
         let role = role.unwrap_or_else(|| name.to_owned());
         let work = RowWork::new(

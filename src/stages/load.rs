@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::endpoints::{Endpoint, Endpoints, SimulatorSettings};
+use super::wrong::Wrong;
 use super::{
     AnyStage, KINDS, dedupe, describe, evaluate, export, filter, generate, ingest, pair, parse, source_answer, train,
 };
@@ -139,21 +140,27 @@ fn stage(pipeline: &Pipeline, entry: &StageEntry, endpoints: &Endpoints) -> Resu
     }
     let (name, base) = (&entry.section.name, pipeline.base());
     let needs: Vec<&str> = entry.needs.iter().map(|(need, _)| need.as_str()).collect();
-    let at = |(key, message): (&str, String)| {
-        let span = entry.section.span_of(&pipeline.text, key);
+    let wrong = |Wrong { key, message, offset }: Wrong| {
+        let span = match offset {
+            Some(offset) => entry.section.span_in(&pipeline.text, key, offset),
+            None => entry.section.span_of(&pipeline.text, key),
+        };
         pipeline.problem(&span, format!("stage `{name}`: {key}: {message}"))
     };
+    let at = |error: (&'static str, String)| wrong(error.into());
     Ok(match entry.kind.0.as_str() {
         "ingest" => AnyStage::Ingest(ingest::Ingest::new(settings(pipeline, entry)?, base).map_err(at)?),
         "filter" => AnyStage::Filter(filter::Filter::new(settings(pipeline, entry)?).map_err(at)?),
         "dedupe" => AnyStage::Dedupe(dedupe::Dedupe::new(settings(pipeline, entry)?).map_err(at)?),
         "parse" => AnyStage::Parse(parse::Parse::new(settings(pipeline, entry)?).map_err(at)?),
-        "describe" => AnyStage::Describe(describe::Describe::new(settings(pipeline, entry)?, endpoints).map_err(at)?),
+        "describe" => {
+            AnyStage::Describe(describe::Describe::new(settings(pipeline, entry)?, endpoints).map_err(wrong)?)
+        }
         "generate" => {
-            AnyStage::Generate(generate::Generate::new(name, settings(pipeline, entry)?, endpoints).map_err(at)?)
+            AnyStage::Generate(generate::Generate::new(name, settings(pipeline, entry)?, endpoints).map_err(wrong)?)
         }
         "source" => AnyStage::Source(source_answer::SourceAnswer::new(name, settings(pipeline, entry)?)),
-        "pair" => AnyStage::Pair(pair::Pair::new(settings(pipeline, entry)?, pipeline.seed, &needs).map_err(at)?),
+        "pair" => AnyStage::Pair(pair::Pair::new(settings(pipeline, entry)?, pipeline.seed, &needs).map_err(wrong)?),
         "export" => AnyStage::Export(export::Export::new(settings(pipeline, entry)?, base).map_err(at)?),
         "train" => AnyStage::Train(train::Train::new(settings(pipeline, entry)?, base, &needs).map_err(at)?),
         "evaluate" => AnyStage::Evaluate(evaluate::Evaluate::new(settings(pipeline, entry)?, base).map_err(at)?),

@@ -119,7 +119,8 @@ impl Store {
             .retrying(|| async {
                 sqlx::query_as(
                     "select distinct on (request_key) request_key, id, answer from llm_calls
-                     where class = 'ok' and request_key = any($1) order by request_key, id",
+                     where class = 'ok' and request_key = any($1) and superseded_at is null
+                     order by request_key, id",
                 )
                 .bind(&keys)
                 .fetch_all(self.pool())

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod answers;
+pub mod budget;
 pub mod chain;
 mod connect;
 mod copy;
@@ -15,9 +16,11 @@ pub mod lock;
 pub mod migrate;
 pub mod pairs;
 pub mod pool;
+pub mod preflights;
 pub mod progress;
 pub mod query;
 pub mod runs;
+pub mod sample;
 pub mod stages;
 pub mod tasks;
 #[doc(hidden)]

@@ -7,12 +7,17 @@
 #![allow(clippy::unwrap_used)]
 
 mod bad_input;
+mod bombs;
+mod change;
 mod copies;
 mod corpus;
+mod estimate;
 mod faults;
+mod full_disk;
 mod kill;
 mod looking;
 mod model;
+mod money;
 mod outage;
 mod planning;
 mod running;
