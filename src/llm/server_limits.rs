@@ -17,8 +17,11 @@ use super::retry_after::parse_reset;
 /// The longest that a header is believed; after it one call is sent and brings the next one.
 const LONGEST: Duration = Duration::from_mins(15);
 
-/// Kinds of allowance that headers tell of: limit, remaining, reset.
-const KINDS: [([&str; 3], fn(Units) -> i64); 2] = [
+/// The headers of limit, remaining and reset, and what they count.
+type Kind = ([&'static str; 3], fn(Units) -> i64);
+
+/// Kinds of allowance that headers tell of.
+const KINDS: [Kind; 2] = [
     (["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"], |units| {
         units.requests
     }),
