@@ -5,7 +5,7 @@
 //! ```text
 //! cli
 //! stages                           one file per stage kind
-//! simulate  engine                 a simulated model server; runs a plan
+//! simulate  engine  reasoning      a simulated model server; runs a plan; makes a reasoning set
 //! train                            pairs into batches, checkpoints, model folders
 //! eval                             measures with their uncertainty
 //! llm  store  corpus  runtime      models; SQL; archives and files; ONNX Runtime
@@ -27,6 +27,7 @@ pub mod llm;
 pub mod nn;
 pub mod progress;
 pub mod python;
+pub mod reasoning;
 pub mod runtime;
 pub mod sandbox;
 pub mod shutdown;

@@ -77,8 +77,36 @@ pub enum Command {
     },
     /// Serve a simulator of a model: no model, but answers made from real code.
     Simulate(SimulateArgs),
+    /// Make a reasoning set: word problems with right and flawed solutions, for curves and best-of-N without a download.
+    MakeBenchmark(MakeBenchmarkArgs),
     /// Tell what the program finds on this machine.
     Doctor,
+}
+
+/// `codepmp make-benchmark`
+#[derive(Debug, ClapArgs)]
+pub struct MakeBenchmarkArgs {
+    /// Folder for `pairs/train.jsonl`, `pairs/test.jsonl` and `samples.jsonl`.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Decides everything.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// Pairs to train on.
+    #[arg(long, default_value_t = 2000, value_name = "N")]
+    pub train: usize,
+    /// Pairs to measure on.
+    #[arg(long, default_value_t = 500, value_name = "N")]
+    pub test: usize,
+    /// Questions with samples.
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub questions: usize,
+    /// Samples of each question.
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    pub samples: usize,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `codepmp run`

@@ -7,6 +7,7 @@ mod estimate;
 mod eval;
 mod init;
 mod inspect;
+mod make_benchmark;
 mod output;
 mod pipeline;
 mod plan;
@@ -103,6 +104,7 @@ async fn dispatch(args: Args) -> anyhow::Result<Exit> {
         Command::Eval { command } => eval::eval(command, &data_dir).await,
         Command::Db { command } => db::db(command, &data_dir).await,
         Command::Simulate(simulate) => simulate::simulate(simulate).await,
+        Command::MakeBenchmark(args) => make_benchmark::make_benchmark(args).await,
         Command::Doctor => doctor::doctor(&data_dir).await,
     }
 }

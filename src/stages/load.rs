@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+use super::curves::{sample_efficiency::SampleEfficiency, scaling::Scaling};
 use super::endpoints::{Endpoint, Endpoints, SimulatorSettings};
 use super::wrong::Wrong;
 use super::{
@@ -164,6 +165,10 @@ fn stage(pipeline: &Pipeline, entry: &StageEntry, endpoints: &Endpoints) -> Resu
         "export" => AnyStage::Export(export::Export::new(settings(pipeline, entry)?, base).map_err(at)?),
         "train" => AnyStage::Train(train::Train::new(settings(pipeline, entry)?, base, &needs).map_err(at)?),
         "evaluate" => AnyStage::Evaluate(evaluate::Evaluate::new(settings(pipeline, entry)?, base).map_err(at)?),
+        "sample_efficiency" => {
+            AnyStage::SampleEfficiency(SampleEfficiency::new(settings(pipeline, entry)?, base, &needs).map_err(at)?)
+        }
+        "scaling" => AnyStage::Scaling(Scaling::new(settings(pipeline, entry)?, base).map_err(at)?),
         other => {
             let message = format!("there is no kind `{other}`; kinds are: {}", KINDS.join(", "));
             return Err(pipeline.problem(&entry.kind.1, message));

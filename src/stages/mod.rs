@@ -4,6 +4,7 @@
 
 mod accounts;
 mod chain;
+mod curves;
 mod dedupe;
 mod describe;
 mod endpoints;
@@ -65,11 +66,28 @@ pub enum AnyStage {
     Train(train::Train),
     /// Measures models.
     Evaluate(evaluate::Evaluate),
+    /// Finetunes on growing shares of a set.
+    SampleEfficiency(curves::sample_efficiency::SampleEfficiency),
+    /// Measures a pretraining by pairs seen.
+    Scaling(curves::scaling::Scaling),
 }
 
 /// Names of all kinds, in the order of a pipeline.
-pub const KINDS: [&str; 11] =
-    ["ingest", "filter", "dedupe", "parse", "describe", "generate", "source", "pair", "export", "train", "evaluate"];
+pub const KINDS: [&str; 13] = [
+    "ingest",
+    "filter",
+    "dedupe",
+    "parse",
+    "describe",
+    "generate",
+    "source",
+    "pair",
+    "export",
+    "train",
+    "evaluate",
+    "sample_efficiency",
+    "scaling",
+];
 
 macro_rules! each {
     ($stage:expr, $inner:ident => $body:expr) => {
@@ -85,6 +103,8 @@ macro_rules! each {
             AnyStage::Export($inner) => $body,
             AnyStage::Train($inner) => $body,
             AnyStage::Evaluate($inner) => $body,
+            AnyStage::SampleEfficiency($inner) => $body,
+            AnyStage::Scaling($inner) => $body,
         }
     };
 }
@@ -115,6 +135,8 @@ impl Stage for AnyStage {
             Self::Export(_) => "export",
             Self::Train(_) => "train",
             Self::Evaluate(_) => "evaluate",
+            Self::SampleEfficiency(_) => "sample_efficiency",
+            Self::Scaling(_) => "scaling",
         }
     }
 
@@ -122,7 +144,13 @@ impl Stage for AnyStage {
         match self {
             Self::Ingest(_) | Self::Filter(_) | Self::Dedupe(_) | Self::Parse(_) => Class::Source,
             Self::Describe(_) | Self::Generate(_) => Class::Rows,
-            Self::Source(_) | Self::Pair(_) | Self::Export(_) | Self::Train(_) | Self::Evaluate(_) => Class::Set,
+            Self::Source(_)
+            | Self::Pair(_)
+            | Self::Export(_)
+            | Self::Train(_)
+            | Self::Evaluate(_)
+            | Self::SampleEfficiency(_)
+            | Self::Scaling(_) => Class::Set,
         }
     }
 
@@ -148,6 +176,8 @@ impl Stage for AnyStage {
             Self::Export(export) => export.run(context).await,
             Self::Train(train) => train.run(context).await,
             Self::Evaluate(evaluate) => evaluate.run(context).await,
+            Self::SampleEfficiency(curve) => curve.run(context).await,
+            Self::Scaling(curve) => curve.run(context).await,
             Self::Ingest(_) | Self::Filter(_) | Self::Dedupe(_) | Self::Parse(_) => chain::run(context).await,
         }
     }

@@ -3,6 +3,7 @@
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
+use super::curves::{sample_efficiency, scaling};
 use super::endpoints::SimulatorSettings;
 use super::{dedupe, describe, evaluate, export, filter, generate, ingest, pair, parse, source_answer, train};
 use crate::llm::EndpointSettings;
@@ -37,6 +38,8 @@ pub fn schema() -> Value {
     kind("export", generator.root_schema_for::<export::ExportSettings>());
     kind("train", generator.root_schema_for::<train::TrainStageSettings>());
     kind("evaluate", generator.root_schema_for::<evaluate::EvaluateSettings>());
+    kind("sample_efficiency", generator.root_schema_for::<sample_efficiency::SampleEfficiencySettings>());
+    kind("scaling", generator.root_schema_for::<scaling::ScalingSettings>());
     let mut endpoint = generator.root_schema_for::<EndpointSettings>().to_value();
     let mut simulator = generator.root_schema_for::<SimulatorSettings>().to_value();
     let mut definitions = serde_json::Map::new();

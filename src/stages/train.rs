@@ -99,6 +99,16 @@ impl Train {
         Ok(Self { settings, base, model, tokenizer })
     }
 
+    /// Its settings.
+    pub(super) fn settings(&self) -> &TrainStageSettings {
+        &self.settings
+    }
+
+    /// The folder that its paths are relative to.
+    pub(super) fn base(&self) -> &Path {
+        &self.base
+    }
+
     /// The seeds of its models.
     pub(super) fn seeds(&self) -> impl Iterator<Item = u64> {
         let first = self.settings.training.seed;

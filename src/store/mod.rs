@@ -9,6 +9,7 @@ pub mod budget;
 pub mod chain;
 mod connect;
 mod copy;
+pub mod curves;
 mod error;
 pub mod export;
 pub mod local;

@@ -58,6 +58,10 @@ impl Store {
                                 when 'train' then (select count(*) from training_runs join me on me.id = stage_id
                                                    where state = 'done')
                                 when 'evaluate' then (select count(*) from evaluations join me on me.id = stage_id)
+                                when 'sample_efficiency' then (select count(distinct (arm, share, seed, data_mark, test_mark))
+                                                               from curve_points join me on me.id = stage_id)
+                                when 'scaling' then (select count(distinct (arm, step, seed, data_mark, test_mark))
+                                                     from curve_points join me on me.id = stage_id)
                                 else 0 end as rows,
                         (select waiting from open) as waiting,
                         (select batched from open) as batched,

@@ -11,6 +11,7 @@ mod bombs;
 mod change;
 mod copies;
 mod corpus;
+mod curves;
 mod estimate;
 mod faults;
 mod full_disk;
