@@ -5,7 +5,7 @@
 //! ```text
 //! cli
 //! stages                           one file per stage kind
-//! simulate  engine                 a simulated model server; runs a plan
+//! simulate  engine  report         a simulated model server; runs a plan; a run as one page
 //! train                            pairs into batches, checkpoints, model folders
 //! eval                             measures with their uncertainty
 //! llm  store  corpus  runtime      models; SQL; archives and files; ONNX Runtime
@@ -26,6 +26,7 @@ pub mod llm;
 pub mod nn;
 pub mod progress;
 pub mod python;
+pub mod report;
 pub mod runtime;
 pub mod shutdown;
 pub mod simulate;

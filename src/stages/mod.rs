@@ -3,6 +3,7 @@
 //! The engine runs [`AnyStage`] without knowing its kinds; [`load`] turns a pipeline file into a checked plan.
 
 mod chain;
+mod decontaminate;
 mod dedupe;
 mod describe;
 mod endpoints;
@@ -14,6 +15,7 @@ mod ingest;
 mod load;
 mod pair;
 mod parse;
+mod report;
 mod rows;
 mod schema;
 mod source_answer;
@@ -49,17 +51,34 @@ pub enum AnyStage {
     Source(source_answer::SourceAnswer),
     /// Joins two roles into pairs.
     Pair(pair::Pair),
+    /// Marks pairs that overlap with evaluation sets.
+    Decontaminate(decontaminate::Decontaminate),
     /// Writes pairs to files.
     Export(export::Export),
     /// Trains a model on pairs.
     Train(train::Train),
     /// Measures models.
     Evaluate(evaluate::Evaluate),
+    /// Writes the run as one page.
+    Report(report::Report),
 }
 
 /// Names of all kinds, in the order of a pipeline.
-pub const KINDS: [&str; 11] =
-    ["ingest", "filter", "dedupe", "parse", "describe", "generate", "source", "pair", "export", "train", "evaluate"];
+pub const KINDS: [&str; 13] = [
+    "ingest",
+    "filter",
+    "dedupe",
+    "parse",
+    "describe",
+    "generate",
+    "source",
+    "pair",
+    "decontaminate",
+    "export",
+    "train",
+    "evaluate",
+    "report",
+];
 
 macro_rules! each {
     ($stage:expr, $inner:ident => $body:expr) => {
@@ -72,9 +91,11 @@ macro_rules! each {
             AnyStage::Generate($inner) => $body,
             AnyStage::Source($inner) => $body,
             AnyStage::Pair($inner) => $body,
+            AnyStage::Decontaminate($inner) => $body,
             AnyStage::Export($inner) => $body,
             AnyStage::Train($inner) => $body,
             AnyStage::Evaluate($inner) => $body,
+            AnyStage::Report($inner) => $body,
         }
     };
 }
@@ -102,9 +123,11 @@ impl Stage for AnyStage {
             Self::Generate(_) => "generate",
             Self::Source(_) => "source",
             Self::Pair(_) => "pair",
+            Self::Decontaminate(_) => "decontaminate",
             Self::Export(_) => "export",
             Self::Train(_) => "train",
             Self::Evaluate(_) => "evaluate",
+            Self::Report(_) => "report",
         }
     }
 
@@ -112,7 +135,13 @@ impl Stage for AnyStage {
         match self {
             Self::Ingest(_) | Self::Filter(_) | Self::Dedupe(_) | Self::Parse(_) => Class::Source,
             Self::Describe(_) | Self::Generate(_) => Class::Rows,
-            Self::Source(_) | Self::Pair(_) | Self::Export(_) | Self::Train(_) | Self::Evaluate(_) => Class::Set,
+            Self::Source(_)
+            | Self::Pair(_)
+            | Self::Decontaminate(_)
+            | Self::Export(_)
+            | Self::Train(_)
+            | Self::Evaluate(_)
+            | Self::Report(_) => Class::Set,
         }
     }
 
@@ -135,9 +164,11 @@ impl Stage for AnyStage {
             Self::Generate(generate) => rows::run(&generate.work, context).await,
             Self::Source(source) => source.run(context).await,
             Self::Pair(pair) => pair.run(context).await,
+            Self::Decontaminate(decontaminate) => decontaminate.run(context).await,
             Self::Export(export) => export.run(context).await,
             Self::Train(train) => train.run(context).await,
             Self::Evaluate(evaluate) => evaluate.run(context).await,
+            Self::Report(report) => report.run(context).await,
             Self::Ingest(_) | Self::Filter(_) | Self::Dedupe(_) | Self::Parse(_) => chain::run(context).await,
         }
     }

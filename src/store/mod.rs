@@ -6,6 +6,7 @@
 pub mod answers;
 pub mod chain;
 mod connect;
+pub mod contamination;
 mod copy;
 mod error;
 pub mod export;
@@ -15,7 +16,9 @@ pub mod migrate;
 pub mod pairs;
 pub mod pool;
 pub mod progress;
+pub mod quality;
 pub mod query;
+pub mod report;
 pub mod runs;
 pub mod stages;
 pub mod tasks;

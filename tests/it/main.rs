@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bad_input;
+mod contamination;
 mod copies;
 mod corpus;
 mod kill;
@@ -14,6 +15,7 @@ mod looking;
 mod model;
 mod outage;
 mod planning;
+mod report;
 mod running;
 mod schema_comments;
 mod simulated;
