@@ -9,6 +9,7 @@
 //! train                            pairs into batches, checkpoints, model folders
 //! eval                             measures with their uncertainty
 //! llm  store  corpus  runtime      models; SQL; archives and files; ONNX Runtime
+//! sandbox                          beside them: answers' code in a cage
 //! dedupe  python  graph  nn        pure code: no I/O, no clock, no async
 //! config  env  ids  shutdown  telemetry  progress
 //! ```
@@ -28,6 +29,7 @@ pub mod progress;
 pub mod python;
 pub mod report;
 pub mod runtime;
+pub mod sandbox;
 pub mod shutdown;
 pub mod simulate;
 pub mod stages;

@@ -10,10 +10,12 @@ use crate::ids::{PairId, RunId};
 use crate::nn::Preset;
 use crate::simulate::Fault;
 use crate::stages::ExportFormat;
+use crate::store::budget::Caps;
 
 /// Turns Python source into code-preference pairs with OpenAI-compatible models, and keeps every row in Postgres.
 ///
-/// Exit codes: 0 done; 1 done with failed rows or a failed stage; 2 the command or a file is wrong; 130 interrupted.
+/// Exit codes: 0 done; 1 done with failed rows or a failed stage, or stopped by a cap; 2 the command or a file is wrong;
+/// 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 110)]
 pub struct Args {
@@ -91,15 +93,44 @@ pub struct RunArgs {
     /// Only these stages.
     #[arg(long, value_name = "STAGE", value_delimiter = ',')]
     pub select: Vec<String>,
-    /// At most so many new rows in each stage.
+    /// So many new rows in each stage, where there are as many; rejected rows do not count.
     #[arg(long, value_name = "N")]
     pub limit: Option<u64>,
-    /// Check everything, endpoints too, and show the plan; do nothing.
+    /// Check everything, endpoints too, and show the plan with its cost; do nothing.
     #[arg(long)]
     pub dry_run: bool,
     /// Print progress and summary as JSON lines.
     #[arg(long)]
     pub json: bool,
+    /// What may be spent.
+    #[command(flatten)]
+    pub caps: CapArgs,
+}
+
+/// Caps on what the calls of the pipeline's stages cost, over all runs and processes on the database. What was spent before
+/// counts, so the same command again, or in a second terminal, never spends more. At a cap, calls in flight are finished and
+/// committed, the other rows stay to be done, and the exit code is 1. To spend no more than the cap, set `max_tokens`: an
+/// answer without it is taken to be as long as the context allows, or 1024 tokens.
+#[derive(Clone, Copy, Debug, Default, ClapArgs)]
+pub struct CapArgs {
+    /// At most so many dollars for the pipeline's stages as they are now, what they have spent before included.
+    #[arg(long, value_name = "DOLLARS", value_parser = dollars)]
+    pub max_cost: Option<f64>,
+    /// At most so many tokens of prompts and answers, what was used before included.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    pub max_tokens: Option<i64>,
+}
+
+impl From<CapArgs> for Caps {
+    fn from(args: CapArgs) -> Self {
+        Self { tokens: args.max_tokens, microdollars: args.max_cost.map(|dollars| (dollars * 1e6).round() as i64) }
+    }
+}
+
+fn dollars(text: &str) -> Result<f64, String> {
+    let amount = text.trim_start_matches('$').parse::<f64>().map_err(|error| error.to_string())?;
+    let known = (0.0..1e12).contains(&amount);
+    known.then_some(amount).ok_or_else(|| "must be an amount of 0 or more".to_owned())
 }
 
 /// `codepmp plan`
@@ -146,6 +177,12 @@ pub struct RetryArgs {
     /// Only rejections of this class, e.g. truncated.
     #[arg(long)]
     pub class: Option<String>,
+    /// Only these rejections, by `rejections.id`.
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub rejection: Vec<i64>,
+    /// What may be spent.
+    #[command(flatten)]
+    pub caps: CapArgs,
     /// Print progress and summary as JSON lines.
     #[arg(long)]
     pub json: bool,
@@ -284,6 +321,9 @@ pub struct SimulateArgs {
     /// Probability of a fault, e.g. 500=0.02; may be repeated.
     #[arg(long, value_name = "KIND=P")]
     pub fault: Vec<Fault>,
+    /// Append a line of JSON for every request to this file.
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
     /// Share of the weak model's answers that have bugs.
     #[arg(long, value_name = "SHARE")]
     pub weak_bug_share: Option<f64>,

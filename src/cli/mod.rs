@@ -4,6 +4,7 @@ mod args;
 mod contamination;
 mod db;
 mod doctor;
+mod estimate;
 mod eval;
 mod init;
 mod inspect;

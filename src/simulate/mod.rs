@@ -18,6 +18,7 @@ mod edit;
 mod facts;
 mod habits;
 mod index;
+mod log;
 mod mention;
 mod mutate;
 mod protocol;

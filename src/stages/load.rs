@@ -7,13 +7,14 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::endpoints::{Endpoint, Endpoints, SimulatorSettings};
+use super::wrong::Wrong;
 use super::{
     AnyStage, KINDS, decontaminate, dedupe, describe, evaluate, export, filter, generate, ingest, pair, parse, report,
     source_answer, train,
 };
-use crate::config::{ConfigError, Pipeline, Problem, StageEntry};
+use crate::config::{ConfigError, Pipeline, Problem, Section, StageEntry};
 use crate::engine::{Plan, Stage as _};
-use crate::llm::EndpointSettings;
+use crate::llm::{EndpointSettings, Limits};
 
 /// A pipeline that passed every check that needs no network and no database.
 #[derive(Debug)]
@@ -68,7 +69,7 @@ pub fn check(pipeline: Pipeline) -> Result<Loaded, ConfigError> {
             Err(problem) => problems.push(problem),
         }
     }
-    let mut endpoints = Endpoints::new();
+    let mut declared: Vec<(&Section, EndpointSettings)> = Vec::new();
     for section in &pipeline.endpoints {
         let settings = match section.parse::<EndpointSettings>(&pipeline.text) {
             Ok(settings) => settings,
@@ -86,8 +87,9 @@ pub fn check(pipeline: Pipeline) -> Result<Loaded, ConfigError> {
             let message = format!("there is no simulator `{name}`; simulators are: {known}");
             problems.push(pipeline.problem(&at("simulator"), message));
         }
-        endpoints.insert(section.name.clone(), Endpoint::new(section.name.clone(), settings));
+        declared.push((section, settings));
     }
+    let endpoints = endpoints(&pipeline, declared, &mut problems);
     let mut stages = Vec::new();
     for entry in &pipeline.stages {
         match stage(&pipeline, entry, &endpoints) {
@@ -127,27 +129,63 @@ fn unmarked(pipeline: &Pipeline, plan: &Plan<AnyStage>) -> Vec<Problem> {
     problems
 }
 
+/// Endpoints, each with the limits of its account, which all endpoints of the account state together.
+fn endpoints(
+    pipeline: &Pipeline,
+    declared: Vec<(&Section, EndpointSettings)>,
+    problems: &mut Vec<Problem>,
+) -> Endpoints {
+    let mut accounts: BTreeMap<String, (&str, Limits)> = BTreeMap::new();
+    for (section, settings) in &declared {
+        let Some(name) = settings.account_name() else { continue };
+        let (first, limits) = accounts.entry(name.clone()).or_insert((&section.name, settings.limits()));
+        match limits.joined(&settings.limits()) {
+            Ok(joined) => *limits = joined,
+            Err((key, theirs, ours)) => {
+                let message = format!(
+                    "endpoint `{}`: `{key}` is {ours}, but {theirs} for endpoint `{first}`, which is of the same account \
+                     ({name}): state it alike or once, or give one of them an `account` of its own",
+                    section.name
+                );
+                problems.push(pipeline.problem(&section.span_of(&pipeline.text, key), message));
+            }
+        }
+    }
+    let endpoint = |(section, settings): (&Section, EndpointSettings)| {
+        let shared = settings.account_name().and_then(|name| accounts.get(&name));
+        let limits = shared.map_or_else(|| settings.limits(), |(_, limits)| *limits);
+        (section.name.clone(), Endpoint::new(section.name.clone(), settings, limits))
+    };
+    declared.into_iter().map(endpoint).collect()
+}
+
 fn stage(pipeline: &Pipeline, entry: &StageEntry, endpoints: &Endpoints) -> Result<AnyStage, Problem> {
     fn settings<T: DeserializeOwned>(pipeline: &Pipeline, entry: &StageEntry) -> Result<T, Problem> {
         entry.section.parse(&pipeline.text)
     }
     let (name, base) = (&entry.section.name, pipeline.base());
     let needs: Vec<&str> = entry.needs.iter().map(|(need, _)| need.as_str()).collect();
-    let at = |(key, message): (&str, String)| {
-        let span = entry.section.span_of(&pipeline.text, key);
+    let wrong = |Wrong { key, message, offset }: Wrong| {
+        let span = match offset {
+            Some(offset) => entry.section.span_in(&pipeline.text, key, offset),
+            None => entry.section.span_of(&pipeline.text, key),
+        };
         pipeline.problem(&span, format!("stage `{name}`: {key}: {message}"))
     };
+    let at = |error: (&'static str, String)| wrong(error.into());
     Ok(match entry.kind.0.as_str() {
         "ingest" => AnyStage::Ingest(ingest::Ingest::new(settings(pipeline, entry)?, base).map_err(at)?),
         "filter" => AnyStage::Filter(filter::Filter::new(settings(pipeline, entry)?).map_err(at)?),
         "dedupe" => AnyStage::Dedupe(dedupe::Dedupe::new(settings(pipeline, entry)?).map_err(at)?),
         "parse" => AnyStage::Parse(parse::Parse::new(settings(pipeline, entry)?).map_err(at)?),
-        "describe" => AnyStage::Describe(describe::Describe::new(settings(pipeline, entry)?, endpoints).map_err(at)?),
+        "describe" => {
+            AnyStage::Describe(describe::Describe::new(settings(pipeline, entry)?, endpoints).map_err(wrong)?)
+        }
         "generate" => {
-            AnyStage::Generate(generate::Generate::new(name, settings(pipeline, entry)?, endpoints).map_err(at)?)
+            AnyStage::Generate(generate::Generate::new(name, settings(pipeline, entry)?, endpoints).map_err(wrong)?)
         }
         "source" => AnyStage::Source(source_answer::SourceAnswer::new(name, settings(pipeline, entry)?)),
-        "pair" => AnyStage::Pair(pair::Pair::new(settings(pipeline, entry)?, pipeline.seed, &needs).map_err(at)?),
+        "pair" => AnyStage::Pair(pair::Pair::new(settings(pipeline, entry)?, pipeline.seed, &needs).map_err(wrong)?),
         "decontaminate" => {
             AnyStage::Decontaminate(decontaminate::Decontaminate::new(settings(pipeline, entry)?, base).map_err(at)?)
         }

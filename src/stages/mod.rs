@@ -2,6 +2,7 @@
 //!
 //! The engine runs [`AnyStage`] without knowing its kinds; [`load`] turns a pipeline file into a checked plan.
 
+mod accounts;
 mod chain;
 mod decontaminate;
 mod dedupe;
@@ -10,21 +11,30 @@ mod endpoints;
 mod evaluate;
 mod export;
 mod filter;
+mod forecast;
 mod generate;
 mod ingest;
+mod landing;
 mod load;
 mod pair;
 mod parse;
+mod preflight;
+mod purse;
+mod quota;
 mod report;
 mod rows;
 mod schema;
 mod source_answer;
 mod train;
 pub mod training;
+mod wrong;
 
-pub use endpoints::{Services, SimulatorSettings, build_simulator, read_corpus};
+pub use endpoints::{Endpoint, Services, SimulatorSettings, build_simulator, read_corpus};
 pub use export::{ExportFormat, export_pairs};
+pub use forecast::{AnswerBasis, Forecast, PromptBasis, Total, forecast, total};
 pub use load::{Loaded, check, load};
+pub use preflight::{Checked, Found, check_endpoints};
+pub use purse::{CapReached, dollars};
 pub use schema::schema;
 pub use training::WrongInput;
 

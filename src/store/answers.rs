@@ -35,6 +35,8 @@ pub struct NewCall {
     pub cost_microdollars: Option<i64>,
     /// Milliseconds.
     pub latency_ms: f64,
+    /// Milliseconds to the first piece of a streamed answer.
+    pub first_token_ms: Option<f64>,
     /// When it was sent.
     pub started_at: DateTime<Utc>,
     /// Raw answer, of a call of class `ok`.
@@ -117,7 +119,8 @@ impl Store {
             .retrying(|| async {
                 sqlx::query_as(
                     "select distinct on (request_key) request_key, id, answer from llm_calls
-                     where class = 'ok' and request_key = any($1) order by request_key, id",
+                     where class = 'ok' and request_key = any($1) and superseded_at is null
+                     order by request_key, id",
                 )
                 .bind(&keys)
                 .fetch_all(self.pool())
@@ -167,17 +170,17 @@ fn statement(inputs: Inputs) -> String {
         }
         Inputs::Descriptions => {
             "completions (stage_id, role, description_id, sample, text, call_id, blocks)
-             select $2, $33, * from unnest($20::bigint[], $21::int[], $22::text[], $23::bigint[], $34::int[])"
+             select $2, $34, * from unnest($20::bigint[], $21::int[], $22::text[], $23::bigint[], $35::int[])"
         }
     };
     format!(
         "with calls as (
              insert into llm_calls (run_id, stage_id, endpoint, model, id, input_id, sample, attempt, request_key,
                  class, status, message, finish_reason, prompt_tokens, completion_tokens, cost_microdollars,
-                 latency_ms, started_at, answer)
+                 latency_ms, started_at, answer, first_token_ms)
              select $1, $2, $3, $4, * from unnest($5::bigint[], $6::bigint[], $7::int[], $8::int[], $9::bytea[],
                  $10::text[], $11::int[], $12::text[], $13::text[], $14::int[], $15::int[], $16::bigint[],
-                 $17::double precision[], $18::timestamptz[], $19::text[])
+                 $17::double precision[], $18::timestamptz[], $19::text[], $33::double precision[])
              on conflict (id) do nothing),
          answers as (insert into {answers} on conflict do nothing),
          rejected as (
@@ -264,7 +267,8 @@ impl<'f> Rows<'f> {
             .bind(sink.worker)
             .bind(column(finished, |row| row.input_id))
             .bind(column(finished, |row| row.sample))
-            .bind(states.collect::<Vec<_>>());
+            .bind(states.collect::<Vec<_>>())
+            .bind(column(calls, |(_, call)| call.first_token_ms));
         match sink.inputs {
             Inputs::Snippets => query,
             Inputs::Descriptions => query.bind(&sink.role).bind(column(answers, |(_, _, blocks, _)| *blocks)),

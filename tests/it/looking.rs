@@ -70,6 +70,14 @@ async fn a_finished_run_is_looked_at_from_every_side() {
         let ended = site.run(&["sql", refused]).await;
         assert!(matches!(ended.code, Some(1 | 2)) && ended.stderr.starts_with("error: "), "{ended:?}");
     }
+    for (wrong, place) in [
+        ("select id\n  from pairs\n where nothing = 1", "at line 3, column 8: "),
+        ("\n select 'é', nothing;\n", "at line 2, column 14: "),
+        ("select id from pairs order by\n id limit", "at line 2, column 10: "),
+    ] {
+        let ended = site.run(&["sql", wrong]).await.with(2);
+        assert!(ended.stderr.contains(place), "{wrong}: {ended:?}");
+    }
     // A write hidden in a query, which only the transaction can refuse.
     let hidden = "select setval('pairs_id_seq', 1)";
     let ended = site.run(&["sql", hidden]).await;

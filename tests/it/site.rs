@@ -19,16 +19,19 @@ seed = 3
 base_url = "URL"
 model = "describer"
 concurrency = CONCURRENCY
+preflight_completion = false
 
 [endpoints.strong]
 base_url = "URL"
 model = "strong"
 concurrency = CONCURRENCY
+preflight_completion = false
 
 [endpoints.weak]
 base_url = "URL"
 model = "weak"
 concurrency = CONCURRENCY
+preflight_completion = false
 
 [[stages]]
 name = "ingest"
