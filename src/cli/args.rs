@@ -57,6 +57,10 @@ pub enum Command {
     Sql(SqlArgs),
     /// Write the pairs of a pipeline or run to files.
     Export(ExportArgs),
+    /// Write a run as one HTML page with every number beside it as JSON.
+    Report(ReportArgs),
+    /// List pairs that overlap with evaluation sets, as decontaminate stages found.
+    Contamination(ContaminationArgs),
     /// Make a fresh model: a tokenizer learned from a corpus, and random weights.
     Init(InitArgs),
     /// Train a preference model on pairs: pretraining (pmp) or reward-model finetuning (rm).
@@ -248,6 +252,31 @@ pub struct ExportArgs {
     /// Name of the pair stage, where the pipeline has several.
     #[arg(long)]
     pub stage: Option<String>,
+}
+
+/// `codepmp report`
+#[derive(Debug, ClapArgs)]
+pub struct ReportArgs {
+    /// Pipeline file or run; the latest run if left out.
+    #[arg(value_name = "FILE|RUN")]
+    pub source: Option<String>,
+    /// Folder for report.html and report.json.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// `codepmp contamination`
+#[derive(Debug, ClapArgs)]
+pub struct ContaminationArgs {
+    /// Pipeline file or run; the latest run if left out.
+    #[arg(value_name = "FILE|RUN")]
+    pub source: Option<String>,
+    /// At most so many overlaps, the largest first.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub limit: i64,
+    /// Print all of them as JSON lines.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `codepmp init`

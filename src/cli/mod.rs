@@ -1,6 +1,7 @@
 //! The command line: arguments as typed, commands, and everything that is printed.
 
 mod args;
+mod contamination;
 mod db;
 mod doctor;
 mod estimate;
@@ -12,6 +13,7 @@ mod output;
 mod pipeline;
 mod plan;
 mod progress;
+mod report;
 mod run;
 mod score;
 mod simulate;
@@ -98,6 +100,8 @@ async fn dispatch(args: Args) -> anyhow::Result<Exit> {
         Command::Inspect { pair, json } => inspect::inspect(&open().await?, pair, json).await,
         Command::Sql(query) => sql::sql(&open().await?, &query).await,
         Command::Export(export) => pipeline::export(&open().await?, &export).await,
+        Command::Report(args) => report::report(&open().await?, &args).await,
+        Command::Contamination(args) => contamination::contamination(&open().await?, &args).await,
         Command::Init(init) => init::init(init).await,
         Command::Train(train) => train::train(*train, &data_dir).await,
         Command::Score(score) => score::score(score, &data_dir).await,

@@ -55,6 +55,8 @@ impl Store {
                                 when 'generate' then (select count(*) from completions join me on me.id = stage_id)
                                 when 'source' then (select count(*) from completions join me on me.id = stage_id)
                                 when 'pair' then (select count(*) from pairs join me on me.id = stage_id)
+                                when 'decontaminate' then (select count(distinct pair_id) from contamination
+                                                           join me on me.id = stage_id)
                                 when 'train' then (select count(*) from training_runs join me on me.id = stage_id
                                                    where state = 'done')
                                 when 'evaluate' then (select count(*) from evaluations join me on me.id = stage_id)

@@ -9,6 +9,7 @@
 mod bad_input;
 mod bombs;
 mod change;
+mod contamination;
 mod copies;
 mod corpus;
 mod curves;
@@ -21,6 +22,7 @@ mod model;
 mod money;
 mod outage;
 mod planning;
+mod report;
 mod running;
 mod schema_comments;
 mod scripted;
