@@ -119,7 +119,7 @@ async fn execute(loaded: Loaded, store: &Store, options: Options, as_json: bool)
 }
 
 /// A cap on money says nothing about an endpoint without prices.
-fn check_prices(endpoints: &[Arc<Endpoint>], caps: Caps) -> Result<(), WrongInput> {
+pub fn check_prices(endpoints: &[Arc<Endpoint>], caps: Caps) -> Result<(), WrongInput> {
     let free = |endpoint: &&Arc<Endpoint>| endpoint.settings.prices().is_none();
     match endpoints.iter().find(free).filter(|_| caps.microdollars.is_some()) {
         None => Ok(()),

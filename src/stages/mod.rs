@@ -3,6 +3,7 @@
 //! The engine runs [`AnyStage`] without knowing its kinds; [`load`] turns a pipeline file into a checked plan.
 
 mod accounts;
+pub mod batches;
 mod chain;
 mod dedupe;
 mod describe;
@@ -20,6 +21,7 @@ mod parse;
 mod preflight;
 mod purse;
 mod quota;
+mod row_work;
 mod rows;
 mod schema;
 mod source_answer;

@@ -83,7 +83,8 @@ pub struct ModelServer {
 /// What the server says of its models.
 fn models() -> String {
     let model = |name: &str| json!({"id": name, "max_model_len": 4096});
-    json!({"data": ["describer", "strong", "weak"].map(model)}).to_string()
+    let models = ["describer", "strong", "weak"].map(model);
+    json!({ "data": models }).to_string()
 }
 
 /// What each model answers when nothing goes wrong.
