@@ -31,7 +31,7 @@ mod wrong;
 
 pub use endpoints::{Endpoint, Services, SimulatorSettings, build_simulator, read_corpus};
 pub use export::{ExportFormat, export_pairs};
-pub use forecast::{AnswerBasis, Forecast, PromptBasis, Total, forecast, total};
+pub use forecast::{AnswerBasis, Forecast, PromptBasis, PromptCheck, Total, forecast, total};
 pub use load::{Loaded, check, load};
 pub use preflight::{Checked, Found, check_endpoints};
 pub use purse::{CapReached, dollars};
