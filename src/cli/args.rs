@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use super::training_args::{EvalCommand, ScoreArgs, TrainArgs};
-use crate::ids::{PairId, RunId};
+use crate::ids::{BatchId, PairId, RunId};
 use crate::nn::Preset;
 use crate::simulate::Fault;
 use crate::stages::ExportFormat;
@@ -45,6 +45,12 @@ pub enum Command {
     Status(StatusArgs),
     /// Ask rejected rows of a run's model stages again, then go on with the run.
     Retry(RetryArgs),
+    /// Put a model stage's requests into files: for a provider's Batch API, or for vllm run-batch.
+    Batch {
+        /// What to do.
+        #[command(subcommand)]
+        command: BatchCommand,
+    },
     /// Show a pair side by side, and where it comes from.
     Inspect {
         /// Identifier of the pair.
@@ -214,6 +220,70 @@ pub struct RetryArgs {
     /// Print progress and summary as JSON lines.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `codepmp batch`
+#[derive(Debug, Subcommand)]
+pub enum BatchCommand {
+    /// Write the rows that a stage has still to do into request files. Until they are imported or released, no run asks for
+    /// them. Sizes and the price are the endpoint's setting `batch`.
+    Export(BatchExportArgs),
+    /// Upload the files of batches and have the provider start on them; all that are not submitted yet, if none is named.
+    Submit(BatchArgs),
+    /// Ask how batches stand; all that are not imported, if none is named.
+    Status(BatchArgs),
+    /// Bring answers in: of submitted batches that have ended, or from files that vllm run-batch or a provider made.
+    Import {
+        /// Which batches.
+        #[command(flatten)]
+        batches: BatchArgs,
+        /// Result files, in any order, of any of the batches.
+        #[arg(long, value_name = "FILE", num_args = 1..)]
+        results: Vec<PathBuf>,
+        /// With --results: there are no more. Requests that no line came for are to be done again.
+        #[arg(long, requires = "results")]
+        complete: bool,
+    },
+    /// Give batches up: rows without an answer are to be done again. Submitted ones are cancelled; what the provider has
+    /// answered until then is paid for and can still be imported with --results.
+    Release {
+        /// Batches.
+        #[arg(required = true, value_name = "BATCH")]
+        batches: Vec<BatchId>,
+    },
+}
+
+/// Batches by their numbers.
+#[derive(Debug, ClapArgs)]
+pub struct BatchArgs {
+    /// Batches, by `batches.id`.
+    #[arg(value_name = "BATCH")]
+    pub batches: Vec<BatchId>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `codepmp batch export`
+#[derive(Debug, ClapArgs)]
+pub struct BatchExportArgs {
+    /// Pipeline file.
+    pub file: PathBuf,
+    /// The model stage.
+    #[arg(long)]
+    pub stage: String,
+    /// Folder for the files, which are kept until the batches are imported.
+    #[arg(long, value_name = "DIR", default_value = "batches")]
+    pub out: PathBuf,
+    /// At most so many requests.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// What may be spent.
+    #[command(flatten)]
+    pub caps: CapArgs,
 }
 
 /// `codepmp sql`

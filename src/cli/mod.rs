@@ -1,6 +1,7 @@
 //! The command line: arguments as typed, commands, and everything that is printed.
 
 mod args;
+mod batch;
 mod contamination;
 mod db;
 mod doctor;
@@ -97,6 +98,7 @@ async fn dispatch(args: Args) -> anyhow::Result<Exit> {
         Command::Schema => plan::schema(),
         Command::Status(status) => status::status(&status, &open().await?).await,
         Command::Retry(retry) => run::retry(retry, &data_dir).await,
+        Command::Batch { command } => batch::batch(command, &open().await?).await,
         Command::Inspect { pair, json } => inspect::inspect(&open().await?, pair, json).await,
         Command::Sql(query) => sql::sql(&open().await?, &query).await,
         Command::Export(export) => pipeline::export(&open().await?, &export).await,

@@ -3,6 +3,7 @@
 //! The engine runs [`AnyStage`] without knowing its kinds; [`load`] turns a pipeline file into a checked plan.
 
 mod accounts;
+pub mod batches;
 mod chain;
 mod curves;
 mod decontaminate;
@@ -23,6 +24,7 @@ mod preflight;
 mod purse;
 mod quota;
 mod report;
+mod row_work;
 mod rows;
 mod schema;
 mod source_answer;
@@ -32,7 +34,7 @@ mod wrong;
 
 pub use endpoints::{Endpoint, Services, SimulatorSettings, build_simulator, read_corpus};
 pub use export::{ExportFormat, export_pairs};
-pub use forecast::{AnswerBasis, Forecast, PromptBasis, Total, forecast, total};
+pub use forecast::{AnswerBasis, Forecast, PromptBasis, PromptCheck, Total, forecast, total};
 pub use load::{Loaded, check, load};
 pub use preflight::{Checked, Found, check_endpoints};
 pub use purse::{CapReached, dollars};

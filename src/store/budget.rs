@@ -102,8 +102,10 @@ pub struct Reserved {
     pub granted: Option<Amount>,
     /// What all stages under the cap have spent.
     pub spent: Amount,
-    /// What others have reserved: live workers, this one's other stages, and batches.
+    /// What others have reserved, and soon spend or give back: live workers, and this one's other stages.
     pub elsewhere: Amount,
+    /// What batches may cost that are out.
+    pub batched: Amount,
 }
 
 /// What a stage that asks a model has spent, over all runs.
@@ -153,19 +155,20 @@ impl Store {
                      select coalesce(sum(reserved_tokens), 0) as tokens,
                             coalesce(sum(reserved_microdollars), 0) as microdollars
                      from batches where stage_id = any($1) and state not in ('imported', 'released'))
-                 select s.tokens, s.microdollars, (w.tokens + o.tokens)::bigint, (w.microdollars + o.microdollars)::bigint
-                 from spent s, live w, batched o"
+                 select s.tokens, s.microdollars, l.tokens::bigint, l.microdollars::bigint, b.tokens::bigint,
+                        b.microdollars::bigint
+                 from spent s, live l, batched b"
             );
-            let (tokens, microdollars, other_tokens, other_microdollars): (i64, i64, i64, i64) =
-                sqlx::query_as(sqlx::AssertSqlSafe(statement))
-                    .bind(stages)
-                    .bind(worker)
-                    .bind(stage)
-                    .fetch_one(&mut *tx)
-                    .await?;
-            let spent = Amount { tokens, microdollars };
-            let elsewhere = Amount { tokens: other_tokens, microdollars: other_microdollars };
-            let granted = wishes.iter().copied().find(|wish| caps.allow(spent + elsewhere + held + *wish));
+            let sums: (i64, i64, i64, i64, i64, i64) = sqlx::query_as(sqlx::AssertSqlSafe(statement))
+                .bind(stages)
+                .bind(worker)
+                .bind(stage)
+                .fetch_one(&mut *tx)
+                .await?;
+            let amount = |tokens, microdollars| Amount { tokens, microdollars };
+            let (spent, elsewhere, batched) = (amount(sums.0, sums.1), amount(sums.2, sums.3), amount(sums.4, sums.5));
+            let used = spent + elsewhere + batched + held;
+            let granted = wishes.iter().copied().find(|wish| caps.allow(used + *wish));
             let mine = held + granted.unwrap_or_default();
             sqlx::query(
                 "insert into reservations (worker_id, stage_id, tokens, cost_microdollars) values ($1, $2, $3, $4)
@@ -178,7 +181,7 @@ impl Store {
             .execute(&mut *tx)
             .await?;
             tx.commit().await?;
-            Ok(Reserved { granted, spent, elsewhere })
+            Ok(Reserved { granted, spent, elsewhere, batched })
         })
         .await
     }

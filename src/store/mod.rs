@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod answers;
+pub mod batch;
 pub mod budget;
 pub mod chain;
 mod connect;

@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod bad_input;
+mod batch_server;
+mod batches;
 mod bombs;
 mod change;
 mod contamination;

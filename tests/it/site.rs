@@ -170,6 +170,11 @@ impl Site {
         sqlx::query_scalar(query).fetch_one(self.pool()).await.unwrap()
     }
 
+    /// The one text that a query gives.
+    pub async fn text(&self, query: &'static str) -> String {
+        sqlx::query_scalar(query).fetch_one(self.pool()).await.unwrap()
+    }
+
     /// The program, to be run in the folder on the database.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_codepmp"));
