@@ -63,6 +63,10 @@ pub enum Command {
     Sql(SqlArgs),
     /// Write the pairs of a pipeline or run to files.
     Export(ExportArgs),
+    /// Write a run as one HTML page with every number beside it as JSON.
+    Report(ReportArgs),
+    /// List pairs that overlap with evaluation sets, as decontaminate stages found.
+    Contamination(ContaminationArgs),
     /// Make a fresh model: a tokenizer learned from a corpus, and random weights.
     Init(InitArgs),
     /// Train a preference model on pairs: pretraining (pmp) or reward-model finetuning (rm).
@@ -83,8 +87,36 @@ pub enum Command {
     },
     /// Serve a simulator of a model: no model, but answers made from real code.
     Simulate(SimulateArgs),
+    /// Make a reasoning set: word problems with right and flawed solutions, for curves and best-of-N without a download.
+    MakeBenchmark(MakeBenchmarkArgs),
     /// Tell what the program finds on this machine.
     Doctor,
+}
+
+/// `codepmp make-benchmark`
+#[derive(Debug, ClapArgs)]
+pub struct MakeBenchmarkArgs {
+    /// Folder for `pairs/train.jsonl`, `pairs/test.jsonl` and `samples.jsonl`.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Decides everything.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// Pairs to train on.
+    #[arg(long, default_value_t = 2000, value_name = "N")]
+    pub train: usize,
+    /// Pairs to measure on.
+    #[arg(long, default_value_t = 500, value_name = "N")]
+    pub test: usize,
+    /// Questions with samples.
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub questions: usize,
+    /// Samples of each question.
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    pub samples: usize,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `codepmp run`
@@ -292,6 +324,31 @@ pub struct ExportArgs {
     pub stage: Option<String>,
 }
 
+/// `codepmp report`
+#[derive(Debug, ClapArgs)]
+pub struct ReportArgs {
+    /// Pipeline file or run; the latest run if left out.
+    #[arg(value_name = "FILE|RUN")]
+    pub source: Option<String>,
+    /// Folder for report.html and report.json.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// `codepmp contamination`
+#[derive(Debug, ClapArgs)]
+pub struct ContaminationArgs {
+    /// Pipeline file or run; the latest run if left out.
+    #[arg(value_name = "FILE|RUN")]
+    pub source: Option<String>,
+    /// At most so many overlaps, the largest first.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub limit: i64,
+    /// Print all of them as JSON lines.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `codepmp init`
 #[derive(Debug, ClapArgs)]
 pub struct InitArgs {
@@ -362,6 +419,9 @@ pub struct SimulateArgs {
     /// Probability of a fault, e.g. 500=0.02; may be repeated.
     #[arg(long, value_name = "KIND=P")]
     pub fault: Vec<Fault>,
+    /// Append a line of JSON for every request to this file.
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
     /// Share of the weak model's answers that have bugs.
     #[arg(long, value_name = "SHARE")]
     pub weak_bug_share: Option<f64>,

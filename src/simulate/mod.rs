@@ -19,6 +19,7 @@ mod edit;
 mod facts;
 mod habits;
 mod index;
+mod log;
 mod mention;
 mod mutate;
 mod protocol;

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::batches::{self, Batches};
 use super::chance::of_attempt;
 use super::dice::Dice;
+use super::log::{Entry, Fate};
 use super::protocol::{ChatRequest, Failure};
 use super::role::MODELS;
 use super::settings::FaultKind;
@@ -108,13 +109,15 @@ async fn chat(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
         }
     };
     simulator.counters.arrived(answer.key);
+    let mut entry = simulator.log.as_ref().map(|log| log.enter(&answer));
     let verdict = shared.take(&request.model, answer.completion.usage.total_tokens);
     let mut response = match verdict.refused {
         Some((wait, what)) => {
             simulator.counters.note(answer.key, Event::Refused);
+            settle(&mut entry, Fate::Refused);
             too_many(wait, &format!("rate limit reached for {what} per minute on {}", request.model))
         }
-        None => shared.deliver(&request, &answer).await,
+        None => shared.deliver(&request, &answer, &mut entry).await,
     };
     limit_headers(response.headers_mut(), &verdict);
     response
@@ -135,7 +138,7 @@ impl Shared {
     }
 
     /// Sends an admitted request's answer, or the fault that is in its way.
-    async fn deliver(&self, request: &ChatRequest<'_>, answer: &Answer) -> Response {
+    async fn deliver(&self, request: &ChatRequest<'_>, answer: &Answer, entry: &mut Option<Entry>) -> Response {
         let simulator = &self.simulator;
         let settings = &simulator.settings;
         let attempt = simulator.counters.note(answer.key, Event::Admitted).admitted;
@@ -147,6 +150,12 @@ impl Shared {
         let fault = of_attempt(&settings.faults, settings.seed, answer.key, attempt);
         if let Some(kind) = fault.or(answer.fault) {
             simulator.counters.note(answer.key, Event::Fault(kind));
+            if let Some(entry) = entry {
+                entry.fault = Some(kind);
+            }
+        }
+        if !matches!(fault, None | Some(FaultKind::Timeout)) {
+            settle(entry, Fate::Failed);
         }
         match fault {
             Some(FaultKind::InternalError) => {
@@ -167,9 +176,16 @@ impl Shared {
             Some(FaultKind::Drop) => broken_off(request, answer),
             _ => {
                 simulator.counters.note(answer.key, Event::Answered { known: answer.known });
+                settle(entry, Fate::Answered);
                 whole(request, answer)
             }
         }
+    }
+}
+
+fn settle(entry: &mut Option<Entry>, fate: Fate) {
+    if let Some(entry) = entry {
+        entry.fate = fate;
     }
 }
 

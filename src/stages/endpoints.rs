@@ -115,7 +115,7 @@ impl Services {
     }
 
     async fn host(&self, name: &str, settings: &SimulatorSettings, base: &Path) -> anyhow::Result<String> {
-        let simulator = build_simulator(settings.clone(), base.to_owned()).await?;
+        let simulator = Arc::new(build_simulator(settings.clone(), base.to_owned()).await?);
         let listener = TcpListener::bind("127.0.0.1:0").await.context("the simulator found no free port")?;
         let url = format!("http://{}/v1", listener.local_addr()?);
         tracing::info!("simulator `{name}` answers at {url}; it is no model");
@@ -133,7 +133,7 @@ impl Services {
 ///
 /// # Errors
 /// When the settings are wrong, or a path leads nowhere.
-pub async fn build_simulator(settings: SimulatorSettings, base: PathBuf) -> anyhow::Result<Arc<Simulator>> {
+pub async fn build_simulator(settings: SimulatorSettings, base: PathBuf) -> anyhow::Result<Simulator> {
     settings.check()?;
     tokio::task::spawn_blocking(move || {
         let mut files = Vec::new();
@@ -144,7 +144,7 @@ pub async fn build_simulator(settings: SimulatorSettings, base: PathBuf) -> anyh
             };
             read_corpus(path, &base, &mut keep).with_context(|| format!("the simulator's corpus {path}"))?;
         }
-        Ok(Arc::new(Simulator::new(Index::from_sources(files.into_iter()), settings)?))
+        Ok(Simulator::new(Index::from_sources(files.into_iter()), settings)?)
     })
     .await?
 }

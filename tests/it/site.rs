@@ -155,6 +155,11 @@ impl Site {
         std::fs::read_to_string(self.path(name)).unwrap()
     }
 
+    /// Bytes of a file in the folder.
+    pub fn size(&self, name: &str) -> u64 {
+        std::fs::metadata(self.path(name)).unwrap().len()
+    }
+
     /// The database.
     pub fn pool(&self) -> &PgPool {
         self.database.pool()
