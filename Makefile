@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo shape test lint bench interop setup corpus onnxruntime
+.PHONY: help demo shape test lint bench interop test-llm setup corpus onnxruntime
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ corpus: setup ## Fetch the packages of fixtures/demo-packages.txt into corpus/
 interop: setup onnxruntime ## Compare rewards with transformers' and onnxruntime's, in a virtual environment of its own
 	cargo build --release --locked
 	scripts/interop.sh
+
+test-llm: setup ## Ask servers that others wrote: llama.cpp's, with a small model, and llmock, which breaks on demand
+	cargo build --release --locked
+	scripts/test-llm.sh
 
 onnxruntime: setup ## Fetch the ONNX Runtime library, unless one is found
 	@scripts/fetch-onnxruntime.sh

@@ -5,7 +5,8 @@
 //! ```text
 //! cli
 //! stages                           one file per stage kind
-//! simulate  engine  reasoning      a simulated model server; runs a plan; makes a reasoning set
+//! simulate  engine                 a simulated model server; runs a plan
+//! reasoning  report                makes a reasoning set; a run as one page
 //! train                            pairs into batches, checkpoints, model folders
 //! eval                             measures with their uncertainty
 //! llm  store  corpus  runtime      models; SQL; archives and files; ONNX Runtime
@@ -28,6 +29,7 @@ pub mod nn;
 pub mod progress;
 pub mod python;
 pub mod reasoning;
+pub mod report;
 pub mod runtime;
 pub mod sandbox;
 pub mod shutdown;

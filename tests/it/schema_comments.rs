@@ -2,7 +2,7 @@
 
 use crate::site::Site;
 
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 15] = [
     "runs",
     "run_stages",
     "documents",
@@ -16,8 +16,10 @@ const TABLES: [&str; 13] = [
     "training_metrics",
     "evaluations",
     "curve_points",
+    "contamination",
+    "contamination_sets",
 ];
-const VIEWS: [&str; 8] = [
+const VIEWS: [&str; 9] = [
     "preference_pairs",
     "pair_lineage",
     "duplicates",
@@ -26,6 +28,7 @@ const VIEWS: [&str; 8] = [
     "usage_by_model",
     "sample_efficiency",
     "scaling_curve",
+    "contaminated_pairs",
 ];
 
 #[tokio::test(flavor = "multi_thread")]
