@@ -4,6 +4,7 @@ mod args;
 mod db;
 mod doctor;
 mod eval;
+mod eval_args;
 mod init;
 mod inspect;
 mod output;
@@ -99,7 +100,7 @@ async fn dispatch(args: Args) -> anyhow::Result<Exit> {
         Command::Init(init) => init::init(init).await,
         Command::Train(train) => train::train(*train, &data_dir).await,
         Command::Score(score) => score::score(score, &data_dir).await,
-        Command::Eval { command } => eval::eval(command, &data_dir).await,
+        Command::Eval { command } => eval::eval(*command, &data_dir).await,
         Command::Db { command } => db::db(command, &data_dir).await,
         Command::Simulate(simulate) => simulate::simulate(simulate).await,
         Command::Doctor => doctor::doctor(&data_dir).await,

@@ -12,6 +12,7 @@ mod filter;
 mod generate;
 mod ingest;
 mod load;
+pub mod measuring;
 mod pair;
 mod parse;
 mod rows;

@@ -8,6 +8,7 @@ pub mod chain;
 mod connect;
 mod copy;
 mod error;
+pub mod evaluation;
 pub mod export;
 pub mod local;
 pub mod lock;

@@ -11,6 +11,7 @@ mod copies;
 mod corpus;
 mod kill;
 mod looking;
+mod measuring;
 mod model;
 mod outage;
 mod planning;

@@ -10,7 +10,7 @@ const LAYERS: [&[&str]; 9] = [
     &["simulate", "engine"],
     &["train"],
     &["eval"],
-    &["llm", "store", "corpus", "runtime"],
+    &["llm", "store", "corpus", "runtime", "benchmark"],
     &["dedupe", "python", "nn"],
     &["graph"],
     &["config", "env", "ids", "progress", "shutdown", "telemetry"],

@@ -31,7 +31,7 @@ fn library() -> Option<std::path::PathBuf> {
     files.into_iter().find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().contains(".so")))
 }
 
-fn command(site: &Site, arguments: &[&str]) -> Command {
+pub fn command(site: &Site, arguments: &[&str]) -> Command {
     let mut command = site.command(arguments);
     if std::env::var_os("ORT_DYLIB_PATH").is_none()
         && let Some(library) = library()
@@ -47,7 +47,7 @@ async fn run(site: &Site, arguments: &str) -> Ended {
 }
 
 /// A folder with a fresh model of 300 tokens in `model`, 48 pairs in `train.jsonl` and 32 others in `test.jsonl`.
-async fn site() -> Site {
+pub async fn site() -> Site {
     let site = Site::new().await;
     corpus::lay(&site.path("corpus"), 2);
     site.write("pairs/train.jsonl", pairs(0, 48));
