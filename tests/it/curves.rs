@@ -144,13 +144,12 @@ async fn a_reasoning_set_is_made_and_trains() {
     assert_eq!(site.read("pairs/samples.jsonl").lines().count(), 4);
     site.write(
         "pipeline.toml",
-        "[[stages]]\nname = 'curve'\nkind = 'sample_efficiency'\ndata = 'pairs/pairs'\nshares = [1.0]\n\
+        "[[stages]]\nname = 'curve'\nkind = 'sample_efficiency'\ndata = 'pairs/pairs'\nshares = [1.0]\nbest_of_n = 'pairs/samples.jsonl'\n\
          arms = { scratch = { init = { preset = 'tiny', vocab = 400 } } }\ncomputing = { max_length = 256 }\n\
          training = { objective = 'rm', max_length = 256 }\n",
     );
     run(&site, "run pipeline.toml").await.with(0);
-    assert_eq!(
-        site.number("select count(*) from curve_points where n = 16 and pairs = 24 and metric = 'accuracy'").await,
-        1
-    );
+    let points = "select count(*) from curve_points where pairs = 24 and (metric = 'accuracy' and n = 16
+                  or metric = 'best_of_n@8' and n = 4 and value between low and high)";
+    assert_eq!(site.number(points).await, 2);
 }

@@ -15,6 +15,7 @@ use anyhow::Context as _;
 use tokio::task::spawn_blocking;
 
 use super::AnyStage;
+use super::measuring::{self, Asked, Data};
 use super::training::{self, Computing, Job, Pairs, Recorder, WrongInput};
 use crate::engine::Context;
 use crate::eval::{Estimate, PairReward, accuracy};
@@ -26,6 +27,8 @@ use crate::train::{Scorer, Trained};
 struct Drawer<'c> {
     context: &'c Context<AnyStage>,
     test: Arc<Pairs>,
+    /// Questions with samples, for best-of-N.
+    questions: Option<Arc<Data>>,
     computing: &'c Computing,
     keep_models: bool,
     known: Vec<PointKey>,
@@ -42,7 +45,20 @@ impl<'c> Drawer<'c> {
             return Err(WrongInput("there are no held-out pairs to measure on: see `test`".to_owned()).into());
         }
         let known = context.store.points_of(context.id()).await?;
-        Ok(Self { context, test, computing, keep_models, known })
+        Ok(Self { context, test, questions: None, computing, keep_models, known })
+    }
+
+    /// The same, measuring best-of-N on `questions` too.
+    fn with_questions(self, questions: Option<Data>) -> Self {
+        Self { questions: questions.map(Arc::new), ..self }
+    }
+
+    /// Tells what points are measured on from other pairs and questions.
+    fn test_mark(&self) -> String {
+        match &self.questions {
+            Some(questions) => format!("{} {}", self.test.mark, questions.mark),
+            None => self.test.mark.clone(),
+        }
     }
 
     /// Folder for the model of a point, below `place`.
@@ -82,7 +98,11 @@ impl<'c> Drawer<'c> {
         began: Instant,
     ) -> anyhow::Result<bool> {
         let context = self.context;
-        let Some(values) = self.measure(folder).await? else { return Ok(false) };
+        let Some(mut values) = self.measure(folder).await? else { return Ok(false) };
+        if let Some(questions) = &self.questions {
+            let Some(best) = self.best_of_n(folder, questions).await? else { return Ok(false) };
+            values.extend(best);
+        }
         let out = folder.to_string_lossy();
         let training = context.store.training_that_made(&out).await?.map(|row| row.id);
         if let Some(first) = values.first() {
@@ -123,6 +143,20 @@ impl<'c> Drawer<'c> {
         let _ = removed.await;
     }
 
+    /// Best-of-N at the largest N; the whole curve over N is for an evaluate stage.
+    async fn best_of_n(&self, folder: &Path, questions: &Arc<Data>) -> anyhow::Result<Option<Vec<PointValue>>> {
+        let asked = Asked {
+            model: folder.to_owned(),
+            data: Arc::clone(questions),
+            computing: self.computing.clone(),
+            seed: 0,
+            library_dir: self.context.data_dir.clone(),
+            judge: None,
+        };
+        let found = measuring::measure(&asked, None, None, &self.context.shutdown).await?;
+        Ok(found.map(|found| found.figures.into_iter().take(1).map(|figure| value(figure.estimate)).collect()))
+    }
+
     async fn measure(&self, folder: &Path) -> anyhow::Result<Option<Vec<PointValue>>> {
         /// Pairs that are scored between two looks at the shutdown.
         const PART: usize = 256;
@@ -146,15 +180,18 @@ impl<'c> Drawer<'c> {
     }
 }
 
+fn value(Estimate { metric, value, low, high, n }: Estimate) -> PointValue {
+    PointValue { metric, value, low, high, n }
+}
+
 /// Accuracy, loss and margin on held-out pairs; none without pairs.
 fn values(rewards: &[PairReward]) -> Option<Vec<PointValue>> {
     let found = accuracy(rewards, 0)?;
-    let of = |Estimate { metric, value, low, high, n }| PointValue { metric, value, low, high, n };
     let losses: Vec<f64> = rewards.iter().map(|pair| loss(*pair)).filter(|loss| loss.is_finite()).collect();
     let mean = losses.iter().sum::<f64>() / losses.len() as f64;
     let (low, high) = crate::eval::bootstrap::mean_interval(&losses, crate::eval::bootstrap::RESAMPLES, 0.95, 0)
         .unwrap_or((mean, mean));
-    let mut values = vec![of(found.accuracy), of(found.margin)];
+    let mut values = vec![value(found.accuracy), value(found.margin)];
     if mean.is_finite() {
         values.push(PointValue { metric: "rm_loss".to_owned(), value: mean, low, high, n: losses.len() as u64 });
     }

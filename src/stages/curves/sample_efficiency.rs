@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::Drawer;
 use crate::engine::{Context, Stage as _};
+use crate::stages::measuring::{Data, DataSettings, Metric};
 use crate::stages::train::InitSettings;
 use crate::stages::training::{self, Base, Computing, Job, PairChoice, PairSource, Split};
 use crate::stages::{AnyStage, Kind, resolve};
@@ -49,6 +50,9 @@ pub struct SampleEfficiencySettings {
     /// Held-out pairs that every point is measured on; the test split if left out.
     #[serde(default = "test_split")]
     pub test: PairChoice,
+    /// A file of questions with samples, relative to the pipeline file's folder: points are measured by best-of-N too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best_of_n: Option<String>,
     /// Whether the models of points are kept, below the data folder.
     #[serde(default)]
     pub keep_models: bool,
@@ -132,6 +136,7 @@ impl SampleEfficiency {
         let source = training::source_of(context, settings.data.as_deref(), &self.base)?;
         let test = Arc::new(source.read(&settings.test).await?);
         let drawer = Drawer::new(context, test, &settings.computing, settings.keep_models).await?;
+        let drawer = drawer.with_questions(self.questions().await?);
         let whole = source.read(&settings.pairs).await?.len();
         if whole == 0 {
             return Err(training::WrongInput(format!("{source} has no pairs to train on: see `pairs`")).into());
@@ -151,7 +156,7 @@ impl SampleEfficiency {
                         place: Place::Share(share),
                         seed: job.settings.seed,
                         data_mark: pairs.mark.clone(),
-                        test_mark: drawer.test.mark.clone(),
+                        test_mark: drawer.test_mark(),
                     };
                     if drawer.knows(&key, &job.out).await {
                         continue;
@@ -167,6 +172,14 @@ impl SampleEfficiency {
             }
         }
         Ok(())
+    }
+
+    async fn questions(&self) -> anyhow::Result<Option<Data>> {
+        let Some(path) = self.settings.best_of_n.as_ref().map(|path| resolve(&self.base, path)) else {
+            return Ok(None);
+        };
+        let read = move || Data::read(Metric::BestOfN, &path, None, &DataSettings::default());
+        Ok(Some(tokio::task::spawn_blocking(read).await??))
     }
 
     /// The training of a point, but for its pairs.
@@ -233,7 +246,8 @@ impl Kind for SampleEfficiency {
         let arms: BTreeMap<_, _> = settings.arms.iter().map(|(name, start)| (name, arm(start))).collect();
         // More shares or seeds are more points of the same curve.
         json!({ "arms": arms, "data": settings.data, "pairs": settings.pairs, "test": settings.test,
-                "training": settings.training.curve(), "max_length": settings.computing.max_length })
+                "best_of_n": settings.best_of_n, "training": settings.training.curve(),
+                "max_length": settings.computing.max_length })
     }
 
     fn check_needs(&self, needs: &[(&str, &AnyStage)]) -> Result<(), String> {

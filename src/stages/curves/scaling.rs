@@ -104,7 +104,7 @@ impl Scaling {
                 place: Place::Step(state.step),
                 seed,
                 data_mark: pairs.mark.clone(),
-                test_mark: drawer.test.mark.clone(),
+                test_mark: drawer.test_mark(),
             };
             let out = drawer.folder(&format!("step-{}/seed-{seed}", state.step));
             if drawer.knows(&key, &out).await {
