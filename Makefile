@@ -10,7 +10,7 @@ demo: setup corpus onnxruntime ## Run the whole pipeline on about 10 MB of Pytho
 
 shape: setup corpus onnxruntime ## Reproduce the shape of the paper's result: PMP, reward models at several data shares
 	cargo build --release --locked
-	cargo run --release --locked --quiet -- make-benchmark --out out/paper-shape/reasoning --seed 11 --train 1600 --test 400 --questions 60 --samples 64
+	cargo run --release --locked --quiet -- make-benchmark --out out/paper-shape/reasoning --seed 11 --train 800 --test 300 --questions 40 --samples 64
 	cargo run --release --locked --quiet -- run pipelines/paper-shape.toml
 
 test: setup onnxruntime lint ## Check format, lints and documentation, and run every test
