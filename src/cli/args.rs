@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use super::training_args::{EvalCommand, ScoreArgs, TrainArgs};
-use crate::ids::{PairId, RunId};
+use crate::ids::{BatchId, PairId, RunId};
 use crate::nn::Preset;
 use crate::simulate::Fault;
 use crate::stages::ExportFormat;
@@ -45,6 +45,12 @@ pub enum Command {
     Status(StatusArgs),
     /// Ask rejected rows of a run's model stages again, then go on with the run.
     Retry(RetryArgs),
+    /// Put a model stage's requests into files: for a provider's Batch API, or for vllm run-batch.
+    Batch {
+        /// What to do.
+        #[command(subcommand)]
+        command: BatchCommand,
+    },
     /// Show a pair side by side, and where it comes from.
     Inspect {
         /// Identifier of the pair.
@@ -57,6 +63,10 @@ pub enum Command {
     Sql(SqlArgs),
     /// Write the pairs of a pipeline or run to files.
     Export(ExportArgs),
+    /// Write a run as one HTML page with every number beside it as JSON.
+    Report(ReportArgs),
+    /// List pairs that overlap with evaluation sets, as decontaminate stages found.
+    Contamination(ContaminationArgs),
     /// Make a fresh model: a tokenizer learned from a corpus, and random weights.
     Init(InitArgs),
     /// Train a preference model on pairs: pretraining (pmp) or reward-model finetuning (rm).
@@ -77,8 +87,36 @@ pub enum Command {
     },
     /// Serve a simulator of a model: no model, but answers made from real code.
     Simulate(SimulateArgs),
+    /// Make a reasoning set: word problems with right and flawed solutions, for curves and best-of-N without a download.
+    MakeBenchmark(MakeBenchmarkArgs),
     /// Tell what the program finds on this machine.
     Doctor,
+}
+
+/// `codepmp make-benchmark`
+#[derive(Debug, ClapArgs)]
+pub struct MakeBenchmarkArgs {
+    /// Folder for `pairs/train.jsonl`, `pairs/test.jsonl` and `samples.jsonl`.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Decides everything.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// Pairs to train on.
+    #[arg(long, default_value_t = 2000, value_name = "N")]
+    pub train: usize,
+    /// Pairs to measure on.
+    #[arg(long, default_value_t = 500, value_name = "N")]
+    pub test: usize,
+    /// Questions with samples.
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub questions: usize,
+    /// Samples of each question.
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    pub samples: usize,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `codepmp run`
@@ -184,6 +222,70 @@ pub struct RetryArgs {
     pub json: bool,
 }
 
+/// `codepmp batch`
+#[derive(Debug, Subcommand)]
+pub enum BatchCommand {
+    /// Write the rows that a stage has still to do into request files. Until they are imported or released, no run asks for
+    /// them. Sizes and the price are the endpoint's setting `batch`.
+    Export(BatchExportArgs),
+    /// Upload the files of batches and have the provider start on them; all that are not submitted yet, if none is named.
+    Submit(BatchArgs),
+    /// Ask how batches stand; all that are not imported, if none is named.
+    Status(BatchArgs),
+    /// Bring answers in: of submitted batches that have ended, or from files that vllm run-batch or a provider made.
+    Import {
+        /// Which batches.
+        #[command(flatten)]
+        batches: BatchArgs,
+        /// Result files, in any order, of any of the batches.
+        #[arg(long, value_name = "FILE", num_args = 1..)]
+        results: Vec<PathBuf>,
+        /// With --results: there are no more. Requests that no line came for are to be done again.
+        #[arg(long, requires = "results")]
+        complete: bool,
+    },
+    /// Give batches up: rows without an answer are to be done again. Submitted ones are cancelled; what the provider has
+    /// answered until then is paid for and can still be imported with --results.
+    Release {
+        /// Batches.
+        #[arg(required = true, value_name = "BATCH")]
+        batches: Vec<BatchId>,
+    },
+}
+
+/// Batches by their numbers.
+#[derive(Debug, ClapArgs)]
+pub struct BatchArgs {
+    /// Batches, by `batches.id`.
+    #[arg(value_name = "BATCH")]
+    pub batches: Vec<BatchId>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `codepmp batch export`
+#[derive(Debug, ClapArgs)]
+pub struct BatchExportArgs {
+    /// Pipeline file.
+    pub file: PathBuf,
+    /// The model stage.
+    #[arg(long)]
+    pub stage: String,
+    /// Folder for the files, which are kept until the batches are imported.
+    #[arg(long, value_name = "DIR", default_value = "batches")]
+    pub out: PathBuf,
+    /// At most so many requests.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// What may be spent.
+    #[command(flatten)]
+    pub caps: CapArgs,
+}
+
 /// `codepmp sql`
 #[derive(Debug, ClapArgs)]
 pub struct SqlArgs {
@@ -220,6 +322,31 @@ pub struct ExportArgs {
     /// Name of the pair stage, where the pipeline has several.
     #[arg(long)]
     pub stage: Option<String>,
+}
+
+/// `codepmp report`
+#[derive(Debug, ClapArgs)]
+pub struct ReportArgs {
+    /// Pipeline file or run; the latest run if left out.
+    #[arg(value_name = "FILE|RUN")]
+    pub source: Option<String>,
+    /// Folder for report.html and report.json.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// `codepmp contamination`
+#[derive(Debug, ClapArgs)]
+pub struct ContaminationArgs {
+    /// Pipeline file or run; the latest run if left out.
+    #[arg(value_name = "FILE|RUN")]
+    pub source: Option<String>,
+    /// At most so many overlaps, the largest first.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub limit: i64,
+    /// Print all of them as JSON lines.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `codepmp init`

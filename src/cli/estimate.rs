@@ -2,7 +2,7 @@
 
 use super::output::{out, outln};
 use super::table::{brief, number, table};
-use crate::stages::{AnswerBasis, Forecast, PromptBasis, dollars, total};
+use crate::stages::{AnswerBasis, Forecast, PromptBasis, PromptCheck, dollars, total};
 
 /// Prints the estimates of model stages, and what they were told by.
 pub fn print(forecasts: &[Forecast]) {
@@ -51,25 +51,24 @@ pub fn print(forecasts: &[Forecast]) {
     if all.at_least {
         outln!("more rows may come: the stages before have not run to their end");
     }
-    warnings(forecasts).iter().for_each(|warning| outln!("warning: {warning}"));
 }
 
 /// What will go wrong with rows that are there.
-pub fn warnings(forecasts: &[Forecast]) -> Vec<String> {
+pub fn warnings(checks: &[PromptCheck]) -> Vec<String> {
     let mut warnings = Vec::new();
-    for forecast in forecasts {
-        if let Some(error) = &forecast.render_error {
-            let (failed, of) = (forecast.unrendered, forecast.sampled);
+    for check in checks {
+        if let Some(error) = &check.render_error {
+            let (failed, of) = (check.unrendered, check.sampled);
             warnings.push(format!(
                 "{}: {failed} of {of} prompts cannot be rendered: {}",
-                forecast.stage,
+                check.stage,
                 brief(error, 300)
             ));
         }
-        if forecast.too_long > 0 {
+        if check.too_long > 0 {
             warnings.push(format!(
                 "{}: {} of {} prompts are longer, with their answers, than the model's context: the longest has about {} tokens",
-                forecast.stage, forecast.too_long, forecast.sampled, forecast.longest
+                check.stage, check.too_long, check.sampled, check.longest
             ));
         }
     }
@@ -78,9 +77,9 @@ pub fn warnings(forecasts: &[Forecast]) -> Vec<String> {
 
 fn prompts(forecast: &Forecast) -> String {
     match forecast.prompts {
-        PromptBasis::Rows => format!("prompts by {} rows", forecast.sampled),
+        PromptBasis::Rows => format!("prompts by {} rows", forecast.sample.sampled),
         PromptBasis::StandIn => {
-            format!("prompts by {} snippets, with a stand-in for the description", forecast.sampled)
+            format!("prompts by {} snippets, with a stand-in for the description", forecast.sample.sampled)
         }
         PromptBasis::None if forecast.calls.is_some() => "nothing to ask".to_owned(),
         PromptBasis::None => {

@@ -40,7 +40,10 @@ pub async fn plan(args: &PlanArgs, data_dir: &Path) -> anyhow::Result<Exit> {
     match args.format {
         PlanFormat::Text => {
             print_text(&states);
-            estimate::print(&forecast(&loaded, store.as_ref(), None).await?);
+            let forecasts = forecast(&loaded, store.as_ref(), None).await?;
+            estimate::print(&forecasts);
+            let samples: Vec<_> = forecasts.into_iter().map(|forecast| forecast.sample).collect();
+            estimate::warnings(&samples).iter().for_each(|warning| outln!("warning: {warning}"));
         }
         PlanFormat::Json => {
             let forecasts = forecast(&loaded, store.as_ref(), None).await?;

@@ -13,7 +13,7 @@ use super::table::number;
 use super::{Exit, estimate, plan, summary};
 use crate::config::Pipeline;
 use crate::engine::runner::{Options, Runner};
-use crate::stages::{Endpoint, Found, Loaded, Services, WrongInput, check, check_endpoints, load, total};
+use crate::stages::{Endpoint, Found, Loaded, Services, WrongInput, check, check_endpoints, forecast, load, total};
 use crate::store::Store;
 use crate::store::budget::Caps;
 use crate::store::runs::NewRun;
@@ -42,15 +42,21 @@ async fn dry_run(args: &RunArgs, loaded: &Loaded, store: &Store, caps: Caps) -> 
     let used = loaded.endpoints_of(&args.select);
     check_prices(&used, caps)?;
     let services = Services::start(&used, &loaded.simulators, &loaded.pipeline.base()).await?;
-    let checked = check_endpoints(loaded, &args.select, store, caps, args.limit).await?;
+    let checked = check_endpoints(loaded, &args.select, store, caps).await?;
     drop(services);
+    let mut forecasts = forecast(loaded, Some(store), args.limit).await?;
+    forecasts.retain(|stage| args.select.is_empty() || args.select.contains(&stage.stage));
     if args.json {
-        outln!("{}", json!({ "event": "checked", "checked": checked, "estimate": total(&checked.stages) }));
+        outln!(
+            "{}",
+            json!({ "event": "checked", "checked": checked, "stages": forecasts, "estimate": total(&forecasts) })
+        );
         return Ok(Exit::Done);
     }
     plan::print_text(&plan::states(loaded, Some(store)).await?);
     print_endpoints(&checked.endpoints);
-    estimate::print(&checked.stages);
+    estimate::print(&forecasts);
+    estimate::warnings(&checked.prompts).iter().for_each(|warning| outln!("warning: {warning}"));
     outln!("dry run: the file is right and {} endpoints answer; nothing was done", used.len());
     Ok(Exit::Done)
 }
@@ -88,11 +94,11 @@ async fn execute(loaded: Loaded, store: &Store, options: Options, as_json: bool)
     let used = loaded.endpoints_of(&options.select);
     check_prices(&used, options.caps)?;
     let services = Services::start(&used, &loaded.simulators, &loaded.pipeline.base()).await?;
-    let checked = check_endpoints(&loaded, &options.select, store, options.caps, options.limit).await?;
+    let checked = check_endpoints(&loaded, &options.select, store, options.caps).await?;
     for found in checked.endpoints.iter().filter(|found| found.usage_reported == Some(false)) {
         tracing::warn!("endpoint `{}` does not tell the tokens that it uses: its cost stays unknown", found.endpoint);
     }
-    estimate::warnings(&checked.stages).iter().for_each(|warning| tracing::warn!("{warning}"));
+    estimate::warnings(&checked.prompts).iter().for_each(|warning| tracing::warn!("{warning}"));
     let shutdown = crate::shutdown::on_signals().context("setting up Ctrl-C")?;
     let Loaded { pipeline, plan, .. } = loaded;
     let file: PathBuf = std::path::absolute(&pipeline.file)?;
@@ -119,7 +125,7 @@ async fn execute(loaded: Loaded, store: &Store, options: Options, as_json: bool)
 }
 
 /// A cap on money says nothing about an endpoint without prices.
-fn check_prices(endpoints: &[Arc<Endpoint>], caps: Caps) -> Result<(), WrongInput> {
+pub fn check_prices(endpoints: &[Arc<Endpoint>], caps: Caps) -> Result<(), WrongInput> {
     let free = |endpoint: &&Arc<Endpoint>| endpoint.settings.prices().is_none();
     match endpoints.iter().find(free).filter(|_| caps.microdollars.is_some()) {
         None => Ok(()),

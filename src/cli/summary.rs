@@ -32,7 +32,9 @@ pub async fn print(store: &Store, outcome: &Outcome, output: Output) -> anyhow::
             .collect();
         let evaluations = store.evaluations(outcome.run).await?;
         let cap = match cap_of(outcome) {
-            Some(cap) => Some(json!({ "caps": cap.caps, "spent": cap.spent, "left": left(store, outcome).await? })),
+            Some(cap) => Some(
+                json!({ "caps": cap.caps, "spent": cap.spent, "in_batches": cap.batched, "left": left(store, outcome).await? }),
+            ),
             None => None,
         };
         let summary = json!({ "event": "summary", "run": outcome.run, "interrupted": outcome.interrupted,

@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
 
+use super::Loaded;
+use super::batches::work_of;
 use super::rows::RowWork;
-use super::{AnyStage, Loaded};
 use crate::engine::Stage as _;
 use crate::ids::StageId;
 use crate::llm::{Usage, completion_tokens, prompt_tokens};
@@ -20,6 +21,8 @@ use crate::store::tasks::{Claimed, Inputs};
 
 /// Rows that are rendered.
 const SAMPLE: i64 = 400;
+/// Rows that are rendered before a run.
+const CHECKED: i64 = 100;
 
 /// What a prompt's length was told by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -76,6 +79,20 @@ pub struct Forecast {
     pub answers: AnswerBasis,
     /// Earlier calls that answers were told by.
     pub measured_calls: i64,
+    /// The prompts that were rendered.
+    #[serde(flatten)]
+    pub sample: PromptCheck,
+}
+
+/// Prompts of some of a stage's rows.
+#[derive(Clone, Debug, Serialize)]
+pub struct PromptCheck {
+    /// Name of the stage.
+    #[serde(skip)]
+    pub stage: String,
+    /// Model asked.
+    #[serde(skip)]
+    pub model: String,
     /// Rows that were rendered.
     pub sampled: i64,
     /// The longest of them: tokens of its prompt and of the longest answer together, estimated.
@@ -86,6 +103,23 @@ pub struct Forecast {
     pub unrendered: i64,
     /// Why, of one of them.
     pub render_error: Option<String>,
+}
+
+/// Renders some rows of each model stage among `select` (none: all), which takes no counting of rows.
+///
+/// # Errors
+/// When the database fails.
+pub async fn check_prompts(loaded: &Loaded, select: &[String], store: &Store) -> anyhow::Result<Vec<PromptCheck>> {
+    let prints: Vec<String> = loaded.plan.stages.iter().map(|planned| planned.fingerprint.clone()).collect();
+    let ids = store.known_stages(&prints).await?;
+    let mut checks = Vec::new();
+    for planned in loaded.plan.stages.iter().filter(|stage| select.is_empty() || select.contains(&stage.name)) {
+        let Some(work) = work_of(&planned.stage) else { continue };
+        let Some(&need) = ids.get(&prints[planned.needs[0]]) else { continue };
+        let rows = store.sample_rows(None, need, work.inputs(), 1, (CHECKED, 0)).await?;
+        checks.push(Rendered::of(work, &rows).check(&planned.name, work));
+    }
+    Ok(checks)
 }
 
 /// All stages together.
@@ -143,10 +177,9 @@ pub async fn forecast(loaded: &Loaded, store: Option<&Store>, limit: Option<u64>
     let mut forecasts = Vec::new();
     for planned in &loaded.plan.stages {
         let id = ids.get(&planned.fingerprint).copied();
-        let work = match &planned.stage {
-            AnyStage::Describe(describe) => &describe.work,
-            AnyStage::Generate(generate) => &generate.work,
-            _ => {
+        let work = match work_of(&planned.stage) {
+            Some(work) => work,
+            None => {
                 let progress = match store {
                     Some(store) => {
                         store.stage_progress(&planned.fingerprint, &planned.name, planned.stage.kind()).await?
@@ -243,9 +276,6 @@ impl View<'_> {
             minutes(settings.output_tokens_per_minute, answer_tokens),
             in_flight,
         ];
-        let longest_answer = completion_tokens(work.sampling());
-        let lengths = rendered.tokens.iter().map(|prompt| prompt.saturating_add(longest_answer));
-        let context = work.endpoint.context_tokens().unwrap_or(u32::MAX);
         Ok(Forecast {
             stage: name.to_owned(),
             endpoint: work.endpoint.name.clone(),
@@ -261,11 +291,7 @@ impl View<'_> {
             prompts,
             answers,
             measured_calls: measured.map_or(0, |found| found.calls),
-            sampled,
-            longest: lengths.clone().max().unwrap_or(0),
-            too_long: lengths.filter(|tokens| *tokens > context).count() as i64,
-            unrendered: rendered.failed,
-            render_error: rendered.error,
+            sample: rendered.check(name, work),
         })
     }
 
@@ -327,6 +353,21 @@ impl Rendered {
             }
         }
         rendered
+    }
+
+    fn check(&self, stage: &str, work: &RowWork) -> PromptCheck {
+        let answer = completion_tokens(work.sampling());
+        let context = work.endpoint.context_tokens().unwrap_or(u32::MAX);
+        let lengths = self.tokens.iter().map(|prompt| prompt.saturating_add(answer));
+        PromptCheck {
+            stage: stage.to_owned(),
+            model: work.endpoint.settings.model.clone(),
+            sampled: self.tokens.len() as i64 + self.failed,
+            longest: lengths.clone().max().unwrap_or(0),
+            too_long: lengths.filter(|tokens| *tokens > context).count() as i64,
+            unrendered: self.failed,
+            render_error: self.error.clone(),
+        }
     }
 
     fn mean(&self) -> f64 {

@@ -7,9 +7,10 @@ use anyhow::bail;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use super::Loaded;
+use super::batches::work_of;
 use super::endpoints::Endpoint;
-use super::forecast::{Forecast, forecast};
-use super::{AnyStage, Loaded};
+use super::forecast::{PromptCheck, check_prompts};
 use crate::llm::{CallResult, FailureClass, Sampling, one_token};
 use crate::store::Store;
 use crate::store::budget::Caps;
@@ -35,8 +36,8 @@ pub struct Found {
 pub struct Checked {
     /// Endpoints.
     pub endpoints: Vec<Found>,
-    /// Model stages.
-    pub stages: Vec<Forecast>,
+    /// Prompts of model stages.
+    pub prompts: Vec<PromptCheck>,
 }
 
 /// Checks what the stages called `select` (none: all) need, once their endpoints are up.
@@ -44,13 +45,7 @@ pub struct Checked {
 /// # Errors
 /// An endpoint that does not answer, does not tell usage although a cap needs it, or a prompt that no row can be rendered
 /// with or fits.
-pub async fn check_endpoints(
-    loaded: &Loaded,
-    select: &[String],
-    store: &Store,
-    caps: Caps,
-    limit: Option<u64>,
-) -> anyhow::Result<Checked> {
+pub async fn check_endpoints(loaded: &Loaded, select: &[String], store: &Store, caps: Caps) -> anyhow::Result<Checked> {
     let mut endpoints = Vec::new();
     for endpoint in loaded.endpoints_of(select) {
         let found = ask(loaded, &endpoint, store).await?;
@@ -62,9 +57,8 @@ pub async fn check_endpoints(
         }
         endpoints.push(found);
     }
-    let mut stages = forecast(loaded, Some(store), limit).await?;
-    stages.retain(|stage| select.is_empty() || select.contains(&stage.stage));
-    for stage in stages.iter().filter(|stage| stage.sampled > 0) {
+    let prompts = check_prompts(loaded, select, store).await?;
+    for stage in prompts.iter().filter(|stage| stage.sampled > 0) {
         if let Some(error) = stage.render_error.as_ref().filter(|_| stage.unrendered == stage.sampled) {
             bail!("stage `{}`: its prompt cannot be rendered for any of {} rows: {error}", stage.stage, stage.sampled);
         }
@@ -78,7 +72,7 @@ pub async fn check_endpoints(
             );
         }
     }
-    Ok(Checked { endpoints, stages })
+    Ok(Checked { endpoints, prompts })
 }
 
 /// Asks for one token, unless that was done lately.
@@ -135,10 +129,6 @@ fn is_answer(class: FailureClass) -> bool {
 
 /// How the first stage that asks the endpoint samples.
 fn sampling_of<'l>(loaded: &'l Loaded, endpoint: &Arc<Endpoint>) -> Option<&'l Sampling> {
-    let works = loaded.plan.stages.iter().filter_map(|planned| match &planned.stage {
-        AnyStage::Describe(describe) => Some(&describe.work),
-        AnyStage::Generate(generate) => Some(&generate.work),
-        _ => None,
-    });
-    works.into_iter().find(|work| Arc::ptr_eq(&work.endpoint, endpoint)).map(|work| work.sampling())
+    let mut works = loaded.plan.stages.iter().filter_map(|planned| work_of(&planned.stage));
+    works.find(|work| Arc::ptr_eq(&work.endpoint, endpoint)).map(|work| work.sampling())
 }

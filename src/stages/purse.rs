@@ -22,19 +22,28 @@ const WAIT: Duration = Duration::from_millis(100);
 /// The cap leaves no room for another call.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error(
-    "the cap is reached: {} dollars and {} tokens are spent{}, and the next call may not fit; rows that are left stay to be done",
-    dollars(spent.microdollars), spent.tokens, cap_in_words(*caps)
+    "the cap is reached: {} dollars and {} tokens are spent{}{}, and the next call may not fit; rows that are left stay to be done",
+    dollars(spent.microdollars), spent.tokens, cap_in_words(*caps), batches_in_words(*batched)
 )]
 pub struct CapReached {
     /// The cap.
     pub caps: Caps,
     /// What all stages under it have spent.
     pub spent: Amount,
+    /// What batches may cost that are out.
+    pub batched: Amount,
 }
 
 /// Millionths of a dollar as dollars.
 pub fn dollars(microdollars: i64) -> String {
     format!("{:.4}", microdollars as f64 / 1e6)
+}
+
+fn batches_in_words(batched: Amount) -> String {
+    if batched == Amount::default() {
+        return String::new();
+    }
+    format!(", batches that are out may take {} dollars and {} tokens", dollars(batched.microdollars), batched.tokens)
 }
 
 fn cap_in_words(caps: Caps) -> String {
@@ -152,7 +161,7 @@ impl Purse {
                 self.free += granted;
             }
             None if self.held_nothing && reserved.elsewhere == Amount::default() => {
-                return Ok(Err(CapReached { caps: account.caps, spent: reserved.spent }));
+                return Ok(Err(CapReached { caps: account.caps, spent: reserved.spent, batched: reserved.batched }));
             }
             None => self.again_at = Some(Instant::now() + WAIT),
         }

@@ -162,7 +162,7 @@ impl Store {
 /// Foreign keys are checked when the statement ends, so that an answer may refer to a call made beside it. An id that
 /// is there, an answer that is there and a task that has ended are passed over: a commit whose reply was lost is sent
 /// again.
-fn statement(inputs: Inputs) -> String {
+pub(super) fn statement(inputs: Inputs) -> String {
     let answers = match inputs {
         Inputs::Snippets => {
             "descriptions (stage_id, snippet_id, sample, text, call_id)
@@ -200,7 +200,7 @@ fn statement(inputs: Inputs) -> String {
 }
 
 /// What is committed, sorted by table.
-struct Rows<'f> {
+pub(super) struct Rows<'f> {
     finished: &'f [Finished],
     calls: Vec<(&'f Finished, &'f NewCall)>,
     answers: Vec<(&'f Finished, &'f str, i32, i64)>,
@@ -211,7 +211,7 @@ struct Rows<'f> {
 type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
 impl<'f> Rows<'f> {
-    fn of(inputs: Inputs, finished: &'f [Finished]) -> Self {
+    pub(super) fn of(inputs: Inputs, finished: &'f [Finished]) -> Self {
         let calls = finished.iter().flat_map(|row| row.calls.iter().map(move |call| (row, call))).collect();
         let mut rows = Self { finished, calls, answers: Vec::new(), rejected: Vec::new() };
         for row in finished {
@@ -227,7 +227,7 @@ impl<'f> Rows<'f> {
         rows
     }
 
-    fn bind<'q>(&'q self, statement: &'q str, sink: &'q AnswerSink) -> Query<'q> {
+    pub(super) fn bind<'q>(&'q self, statement: &'q str, sink: &'q AnswerSink) -> Query<'q> {
         let Self { finished, calls, answers, rejected } = self;
         let states = finished.iter().map(|row| match row.ending {
             Ending::Answered { .. } => "done",

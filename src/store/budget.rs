@@ -102,8 +102,10 @@ pub struct Reserved {
     pub granted: Option<Amount>,
     /// What all stages under the cap have spent.
     pub spent: Amount,
-    /// What others have reserved: live workers, this one's other stages, and batches.
+    /// What others have reserved, and soon spend or give back: live workers, and this one's other stages.
     pub elsewhere: Amount,
+    /// What batches may cost that are out.
+    pub batched: Amount,
 }
 
 /// What a stage that asks a model has spent, over all runs.
@@ -133,6 +135,29 @@ const SPENT: &str = "select (sum(tokens))::bigint as tokens, (sum(microdollars))
         from preflights where model in (select model from stages where id = any($1))) s";
 
 impl Store {
+    /// `caps`, or lower ones of a run that goes on beside this one on any of `stages`.
+    pub async fn joined_caps(&self, caps: Caps, stages: &[StageId]) -> StoreResult<Caps> {
+        let (tokens, dollars): (Option<i64>, Option<f64>) = self
+            .retrying(|| async {
+                sqlx::query_as(
+                    "select min((u.options->>'max_tokens')::bigint), min((u.options->>'max_cost')::float8) from runs u
+                     where u.state = 'running' and (u.options ? 'max_tokens' or u.options ? 'max_cost')
+                       and exists (select from run_stages s where s.run_id = u.id and s.stage_id = any($1)
+                           and s.kind in ('describe', 'generate'))
+                       and exists (select from workers w join pg_locks l on l.locktype = 'advisory'
+                           and l.database = (select oid from pg_database where datname = current_database())
+                           and l.classid = x'636d70'::int and l.objid::bigint = w.id where w.run_id = u.id)",
+                )
+                .bind(stages)
+                .fetch_one(self.pool())
+                .await
+            })
+            .await?;
+        let microdollars = dollars.map(|dollars| (dollars * 1e6).round() as i64);
+        let lower = |one: Option<i64>, other: Option<i64>| one.into_iter().chain(other).min();
+        Ok(Caps { tokens: lower(caps.tokens, tokens), microdollars: lower(caps.microdollars, microdollars) })
+    }
+
     /// Sets what `account` has reserved to `held` and the first of `wishes` that the cap leaves room for; to `held` alone
     /// if there is none.
     pub async fn reserve(&self, account: &Account, held: Amount, wishes: &[Amount]) -> StoreResult<Reserved> {
@@ -153,19 +178,20 @@ impl Store {
                      select coalesce(sum(reserved_tokens), 0) as tokens,
                             coalesce(sum(reserved_microdollars), 0) as microdollars
                      from batches where stage_id = any($1) and state not in ('imported', 'released'))
-                 select s.tokens, s.microdollars, (w.tokens + o.tokens)::bigint, (w.microdollars + o.microdollars)::bigint
-                 from spent s, live w, batched o"
+                 select s.tokens, s.microdollars, l.tokens::bigint, l.microdollars::bigint, b.tokens::bigint,
+                        b.microdollars::bigint
+                 from spent s, live l, batched b"
             );
-            let (tokens, microdollars, other_tokens, other_microdollars): (i64, i64, i64, i64) =
-                sqlx::query_as(sqlx::AssertSqlSafe(statement))
-                    .bind(stages)
-                    .bind(worker)
-                    .bind(stage)
-                    .fetch_one(&mut *tx)
-                    .await?;
-            let spent = Amount { tokens, microdollars };
-            let elsewhere = Amount { tokens: other_tokens, microdollars: other_microdollars };
-            let granted = wishes.iter().copied().find(|wish| caps.allow(spent + elsewhere + held + *wish));
+            let sums: (i64, i64, i64, i64, i64, i64) = sqlx::query_as(sqlx::AssertSqlSafe(statement))
+                .bind(stages)
+                .bind(worker)
+                .bind(stage)
+                .fetch_one(&mut *tx)
+                .await?;
+            let amount = |tokens, microdollars| Amount { tokens, microdollars };
+            let (spent, elsewhere, batched) = (amount(sums.0, sums.1), amount(sums.2, sums.3), amount(sums.4, sums.5));
+            let used = spent + elsewhere + batched + held;
+            let granted = wishes.iter().copied().find(|wish| caps.allow(used + *wish));
             let mine = held + granted.unwrap_or_default();
             sqlx::query(
                 "insert into reservations (worker_id, stage_id, tokens, cost_microdollars) values ($1, $2, $3, $4)
@@ -178,7 +204,7 @@ impl Store {
             .execute(&mut *tx)
             .await?;
             tx.commit().await?;
-            Ok(Reserved { granted, spent, elsewhere })
+            Ok(Reserved { granted, spent, elsewhere, batched })
         })
         .await
     }

@@ -55,9 +55,15 @@ impl Store {
                                 when 'generate' then (select count(*) from completions join me on me.id = stage_id)
                                 when 'source' then (select count(*) from completions join me on me.id = stage_id)
                                 when 'pair' then (select count(*) from pairs join me on me.id = stage_id)
+                                when 'decontaminate' then (select count(distinct pair_id) from contamination
+                                                           join me on me.id = stage_id)
                                 when 'train' then (select count(*) from training_runs join me on me.id = stage_id
                                                    where state = 'done')
                                 when 'evaluate' then (select count(*) from evaluations join me on me.id = stage_id)
+                                when 'sample_efficiency' then (select count(distinct (arm, share, seed, data_mark, test_mark))
+                                                               from curve_points join me on me.id = stage_id)
+                                when 'scaling' then (select count(distinct (arm, step, seed, data_mark, test_mark))
+                                                     from curve_points join me on me.id = stage_id)
                                 else 0 end as rows,
                         (select waiting from open) as waiting,
                         (select batched from open) as batched,

@@ -116,7 +116,7 @@ async fn a_dry_run_asks_for_one_token_and_a_restart_within_a_day_does_not() {
     site.write("pipeline.toml", priced(&server.url).replace("preflight_completion = false\n", ""));
     let ended = site.run(&["run", "pipeline.toml", "--dry-run"]).await.with(0);
     assert_eq!(server.requests(), 3);
-    for words in ["strong answers", "context of 4096 tokens", "tells the tokens used", "Still to be asked"] {
+    for words in ["strong answers", "context of 4,096 tokens", "tells the tokens used", "Still to be asked"] {
         assert!(ended.stdout.contains(words), "{words}: {}", ended.stdout);
     }
     assert_eq!(site.number("select count(*) from preflights where class = 'ok' and usage_reported").await, 3);

@@ -7,10 +7,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod bad_input;
+mod batch_server;
+mod batches;
 mod bombs;
 mod change;
+mod contamination;
 mod copies;
 mod corpus;
+mod curves;
 mod estimate;
 mod faults;
 mod full_disk;
@@ -20,6 +24,7 @@ mod model;
 mod money;
 mod outage;
 mod planning;
+mod report;
 mod running;
 mod schema_comments;
 mod scripted;
