@@ -49,7 +49,7 @@ pub async fn run(site: &Site, arguments: &str) -> Ended {
 }
 
 /// A folder with a fresh model of 300 tokens in `model`, 48 pairs in `train.jsonl` and 32 others in `test.jsonl`.
-async fn site() -> Site {
+pub async fn site() -> Site {
     let site = Site::new().await;
     corpus::lay(&site.path("corpus"), 2);
     site.write("pairs/train.jsonl", pairs(0, 48));
