@@ -25,7 +25,7 @@ create table account_slots (
 comment on table account_slots is 'What each tenth of a second granted, less what was given back; kept for ten minutes.';
 comment on column account_slots.account is 'The account.';
 comment on column account_slots.slot is 'Tenths of a second since 1970 by this server''s clock; to_timestamp(slot / 10.0) is its start.';
-comment on column account_slots.requests is 'Requests that may have been sent under its grants, at most 0.3 seconds after the slot.';
+comment on column account_slots.requests is 'Requests that may have been sent under its grants, at most a quarter of a second after the slot.';
 comment on column account_slots.input_tokens is 'Tokens of their prompts: by estimate, then by the model server''s count.';
 comment on column account_slots.output_tokens is 'Tokens of their answers, likewise.';
 

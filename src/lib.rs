@@ -6,6 +6,7 @@
 //! cli
 //! stages                           one file per stage kind
 //! simulate  engine                 a simulated model server; runs a plan
+//! reasoning  report                makes a reasoning set; a run as one page
 //! train                            pairs into batches, checkpoints, model folders
 //! eval                             measures with their uncertainty
 //! llm  store  corpus  runtime      models; SQL; archives and files; ONNX Runtime
@@ -27,6 +28,8 @@ pub mod llm;
 pub mod nn;
 pub mod progress;
 pub mod python;
+pub mod reasoning;
+pub mod report;
 pub mod runtime;
 pub mod sandbox;
 pub mod shutdown;

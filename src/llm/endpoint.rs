@@ -7,7 +7,7 @@ use reqwest::Url;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Limits, Prices};
+use super::{BatchSettings, Limits, Prices};
 
 /// Where a model is asked, and how hard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -89,6 +89,13 @@ pub struct EndpointSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub context_tokens: Option<u32>,
+    /// Whether an answer of one token is asked for before a run, to see that the key may call the model and that the server
+    /// tells the tokens used. It is recorded in `preflights`, and not repeated within a day.
+    #[serde(default = "yes")]
+    pub preflight_completion: bool,
+    /// Batch files: `codepmp batch`.
+    #[serde(default)]
+    pub batch: BatchSettings,
 }
 
 fn default_concurrency() -> u32 {
@@ -151,6 +158,8 @@ impl EndpointSettings {
             price_input_per_million: None,
             price_output_per_million: None,
             context_tokens: None,
+            preflight_completion: true,
+            batch: BatchSettings::default(),
         }
     }
 
@@ -195,7 +204,7 @@ impl EndpointSettings {
                 return Err(SettingsError::new(key, "must be a price of 0 or more"));
             }
         }
-        Ok(())
+        self.batch.check()
     }
 
     /// Where it is: exactly one of the three settings that can say so.
@@ -388,6 +397,10 @@ mod tests {
             ("price_output_per_million = inf", "price_output_per_million"),
             ("context_tokens = 0", "context_tokens"),
             ("api_key_env = 'sk-abc'", "api_key_env"),
+            ("batch.max_requests = 0", "batch"),
+            ("batch.max_bytes = 10", "batch"),
+            ("batch.price_factor = -1.0", "batch"),
+            ("batch.completion_window = ' '", "batch"),
         ] {
             assert_eq!(key_of_error(&format!("base_url = 'http://h'\nmodel = 'm'\n{line}")), key);
         }

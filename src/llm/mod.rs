@@ -16,6 +16,7 @@
 mod account;
 mod adaptive;
 mod answer;
+mod batch;
 mod client;
 mod clock;
 mod endpoint;
@@ -55,13 +56,14 @@ mod fake_server;
 
 pub use account::Account;
 pub use answer::{Answer, FinishReason, Usage};
+pub use batch::{BatchResult, BatchSettings, Batches, LineError, RemoteBatch, ResultReader, request_line};
 pub use client::Client;
 pub use endpoint::{EndpointSettings, SettingsError};
-pub use estimate::{completion_tokens, prompt_tokens};
+pub use estimate::{completion_tokens, most_tokens, prompt_tokens};
 pub use failure::{Consequence, Failure, FailureClass, UnknownClass};
 pub use outcome::{Attempt, CallResult, Outcome};
 pub use policy::{FailurePolicies, Policy, Then, TruncatedPolicy};
-pub use preflight::Preflight;
+pub use preflight::{Preflight, one_token};
 pub use price::Prices;
 pub use prompt::{Prompt, PromptError, PromptSettings};
 pub use request::{ChatRequest, Message, Role};

@@ -80,6 +80,9 @@ fn read_reply(reply: Reply, body: &[u8], key: Option<&ApiKey>) -> Result<Answer,
     };
     if let Some(key) = key {
         key.scrub_answer(&mut answer.text);
+        if let FinishReason::Other(word) = &mut answer.finish_reason {
+            key.scrub_answer(word);
+        }
         answer.model.iter_mut().for_each(|model| key.scrub_answer(model));
     }
     let fault = match &answer.finish_reason {

@@ -17,8 +17,16 @@ use super::retry_after::parse_reset;
 /// The longest that a header is believed; after it one call is sent and brings the next one.
 const LONGEST: Duration = Duration::from_mins(15);
 
+/// The headers of limit, remaining and reset, and what they count.
+type Kind = ([&'static str; 3], fn(Units) -> i64);
+
 /// Kinds of allowance that headers tell of.
-const KINDS: [(&str, fn(Units) -> i64); 2] = [("requests", |units| units.requests), ("tokens", Units::tokens)];
+const KINDS: [Kind; 2] = [
+    (["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"], |units| {
+        units.requests
+    }),
+    (["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"], Units::tokens),
+];
 
 /// The server's buckets, as far as its answers tell.
 #[derive(Debug, Default)]
@@ -79,16 +87,16 @@ impl ServerLimits {
 
     /// Takes the headers of the answer to a call, with what [`ServerLimits::send`] gave for it.
     pub(super) fn read(&mut self, headers: &HeaderMap, sent: Units, wall: DateTime<Utc>, now: Instant) {
-        for (bucket, (name, kind)) in self.buckets.iter_mut().zip(KINDS) {
-            let text = |part: &str| headers.get(format!("x-ratelimit-{part}-{name}"))?.to_str().ok().map(str::trim);
-            let number = |part: &str| text(part)?.parse::<f64>().ok().filter(|number| *number >= 0.0);
-            let Some(remaining) = number("remaining") else { continue };
+        let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+        let number = |name: &str| text(name)?.parse::<f64>().ok().filter(|number| *number >= 0.0);
+        for (bucket, ([limit, remaining, reset], kind)) in self.buckets.iter_mut().zip(KINDS) {
+            let Some(remaining) = number(remaining) else { continue };
             // Answers overtake each other: the one to the latest request knows most.
             if bucket.as_ref().is_some_and(|known| known.sent > kind(sent)) {
                 continue;
             }
-            let reset = text("reset").and_then(|text| parse_reset(text, wall)).unwrap_or_default().min(LONGEST);
-            let used = number("limit").map(|limit| limit - remaining).filter(|used| *used > 0.0 && !reset.is_zero());
+            let reset = text(reset).and_then(|text| parse_reset(text, wall)).unwrap_or_default().min(LONGEST);
+            let used = number(limit).map(|limit| limit - remaining).filter(|used| *used > 0.0 && !reset.is_zero());
             *bucket = Some(Bucket {
                 sent: kind(sent),
                 at: now,

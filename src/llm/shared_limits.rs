@@ -1,7 +1,7 @@
 //! An account's limits as all processes on a database keep them together.
 //!
 //! A [`Keeper`], which `stages` makes of the database, is asked a few times a second for what the next calls will need, all
-//! at once; what it grants lies in a pool that calls draw from. A grant must be used within a third of a second, so that
+//! at once; what it grants lies in a pool that calls draw from. A grant must be used within a quarter of a second, so that
 //! the keeper knows to that much when its units were sent, and a killed process takes no more than that with it. What was
 //! not used in time, and what a call did not use of its estimate, goes back with the next question.
 
@@ -173,7 +173,9 @@ impl SharedLimits {
         match self.keeper.ask(&self.account, ask).await {
             Ok(grant) => {
                 let mut pool = self.pool();
-                pool.lease = grant.calls;
+                if self.limits.concurrency.is_some() {
+                    pool.lease = grant.calls;
+                }
                 if grant.units != Units::default() {
                     pool.grants.push_back(grant);
                 }

@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -60,9 +62,8 @@ impl Ledger {
         let mut leases = self.leases.lock().unwrap();
         leases.remove(&number);
         let others: Vec<Lease> = leases.values().copied().collect();
-        let calls =
-            ask.limits.concurrency.map_or(u32::MAX, |limit| books::lease(limit, ask.in_flight, ask.calls, &others));
-        leases.insert(number, Lease { calls, wanted: ask.calls });
+        let calls = ask.limits.concurrency.map_or(u32::MAX, |limit| books::lease(limit, ask.calls, &others));
+        leases.insert(number, Lease { calls: calls.max(ask.in_flight), wanted: ask.calls });
         Grant { slot, units, until: Instant::now() + books::VALID, calls }
     }
 }
@@ -144,13 +145,13 @@ async fn load(
 async fn one_process_or_several_use_99_percent_of_the_requests_and_no_minute_holds_more() {
     for (limit, processes) in [(600, 1), (6000, 1), (6000, 3), (1200, 8)] {
         let (ledger, settings) = (Ledger::new(), settings(&format!("requests_per_minute = {limit}")));
-        let minutes = 6;
+        let minutes = 4;
         let sent = load(&ledger, &settings, processes, 40, Duration::from_millis(150), minutes).await;
         let requests: Vec<_> = sent.iter().map(|(at, _)| (*at, 1)).collect();
         let most = fullest_minute(&requests);
         assert!(most <= limit, "{limit} {processes}: {most}");
         let share = sent.len() as f64 / (limit * i64::from(minutes)) as f64;
-        assert!(share >= 0.985, "{limit} {processes}: {share}");
+        assert!(share >= 0.99, "{limit} {processes}: {share}");
         let asked = f64::from(ledger.asked.load(Ordering::Relaxed));
         let rate = asked / f64::from(minutes * 60) / processes as f64;
         assert!(rate < 6.0, "each process asks {rate} times a second");
@@ -161,8 +162,8 @@ async fn one_process_or_several_use_99_percent_of_the_requests_and_no_minute_hol
 async fn tokens_are_settled_across_processes_and_97_percent_are_used() {
     for (limit, processes) in [("tokens_per_minute = 200000", 3), ("output_tokens_per_minute = 90000", 2)] {
         let (ledger, settings) = (Ledger::new(), settings(limit));
-        let minutes = 8;
-        let sent = load(&ledger, &settings, processes, 20, Duration::from_secs(2), minutes).await;
+        let minutes = 5;
+        let sent = load(&ledger, &settings, processes, 20, Duration::from_millis(300), minutes).await;
         let output = settings.output_tokens_per_minute.is_some();
         let tokens: Vec<_> = sent.iter().map(|(at, total)| (*at, if output { total - 250 } else { *total })).collect();
         let allowed = i64::from(settings.tokens_per_minute.or(settings.output_tokens_per_minute).unwrap());
@@ -224,7 +225,7 @@ async fn a_process_that_is_done_gives_its_lease_and_its_grants_back() {
     assert_eq!(ledger.leases.lock().unwrap()[&0].calls, 1, "not while a call is under way");
     drop(pass);
     one.account().rest().await;
-    assert_eq!(ledger.leases.lock().unwrap()[&0].calls, 0);
+    assert_eq!(ledger.leases.lock().unwrap()[&0], Lease { calls: 0, wanted: 0 });
     let booked: i64 = ledger.books.lock().unwrap().0.values().map(|units| units.requests).sum();
     assert_eq!(booked, 1, "what was sent stays booked, the rest does not");
     drop(other.enter(call).await);

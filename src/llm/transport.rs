@@ -5,7 +5,7 @@ use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Response, StatusCode, Url};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 
 use super::key::ApiKey;
 use super::response::scrub;
@@ -128,8 +128,17 @@ impl Transport {
 
     /// Asks for the list of models.
     pub(super) async fn models(&self) -> Result<Exchange, Failure> {
-        let request = self.http.get(self.models.clone());
-        self.timed(self.timeout.min(LISTING), async {
+        self.exchange(self.http.get(self.models.clone()), self.timeout.min(LISTING)).await
+    }
+
+    /// A request to a path below the base URL, query included.
+    pub(super) fn at(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base.as_str().trim_end_matches('/')))
+    }
+
+    /// Sends a request and reads its response to the end.
+    pub(super) async fn exchange(&self, request: RequestBuilder, timeout: Duration) -> Result<Exchange, Failure> {
+        self.timed(timeout, async {
             let response = request.send().await.map_err(|error| self.broken(error))?;
             let (status, headers) = (response.status(), response.headers().clone());
             Ok(Exchange { status, headers, body: self.read(response).await? })
@@ -192,7 +201,7 @@ impl Transport {
     }
 
     /// The failure that a broken exchange means.
-    fn broken(&self, error: reqwest::Error) -> Failure {
+    pub(super) fn broken(&self, error: reqwest::Error) -> Failure {
         let class = if error.is_timeout() && !error.is_connect() {
             FailureClass::TimedOut
         } else if error.is_builder() {

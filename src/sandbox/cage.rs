@@ -63,6 +63,11 @@ impl Cage {
         Ok(Self { bwrap, python, become_user, filter: filter::filter()?, more: &[] })
     }
 
+    /// Its programs.
+    pub fn found(&self) -> String {
+        format!("{} with {}", self.bwrap.display(), self.python.program.display())
+    }
+
     /// Starts `role` and hands it `order` together with its limits. It has confined itself when this returns.
     pub async fn start(&self, role: Role, limits: &Limits, mut order: Value) -> Result<Inmate, SandboxError> {
         let mut child = self.command(role, limits).spawn().map_err(SandboxError::io("start bubblewrap"))?;
@@ -200,7 +205,7 @@ impl Prints {
     pub async fn overflow(&mut self) {
         self.rest().await;
         if self.count <= self.limit {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

@@ -82,6 +82,11 @@ impl Sandbox {
         Ok(Self { cage, places: Semaphore::new(places) })
     }
 
+    /// What it was found to be made of, in words.
+    pub fn found(&self) -> String {
+        self.cage.found()
+    }
+
     /// Runs `program`. At most as many run at once as the machine has processors; the others wait here.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::batches::{self, Batches};
 use super::chance::of_attempt;
 use super::dice::Dice;
 use super::log::{Entry, Fate};
@@ -33,8 +34,9 @@ use super::window::{Allowance, Quota, Verdict};
 const MAX_BODY_BYTES: usize = 32 << 20;
 
 #[derive(Clone)]
-struct Shared {
-    simulator: Arc<Simulator>,
+pub(super) struct Shared {
+    pub(super) simulator: Arc<Simulator>,
+    pub(super) batches: Arc<Batches>,
     /// Limits hold for each model, as providers have it.
     quotas: Arc<Mutex<HashMap<String, Quota>>>,
     stop: CancellationToken,
@@ -46,10 +48,15 @@ struct Shared {
 /// # Errors
 /// When the listener fails.
 pub async fn serve(listener: TcpListener, simulator: Arc<Simulator>, stop: CancellationToken) -> std::io::Result<()> {
-    let shared = Shared { simulator, quotas: Arc::default(), stop: stop.clone() };
+    let shared = Shared { simulator, batches: Arc::default(), quotas: Arc::default(), stop: stop.clone() };
     let router = Router::new()
         .route("/v1/chat/completions", post(chat))
         .route("/v1/models", get(models))
+        .route("/v1/files", post(batches::upload))
+        .route("/v1/files/{id}/content", get(batches::content))
+        .route("/v1/batches", post(batches::create).get(batches::list))
+        .route("/v1/batches/{id}", get(batches::show))
+        .route("/v1/batches/{id}/cancel", post(batches::show))
         .route("/stats", get(stats))
         .fallback(no_route)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -182,7 +189,7 @@ fn settle(entry: &mut Option<Entry>, fate: Fate) {
     }
 }
 
-fn authorised(simulator: &Simulator, headers: &HeaderMap) -> bool {
+pub(super) fn authorised(simulator: &Simulator, headers: &HeaderMap) -> bool {
     let Some(key) = &simulator.api_key else {
         return true;
     };
@@ -190,12 +197,12 @@ fn authorised(simulator: &Simulator, headers: &HeaderMap) -> bool {
     given.and_then(|value| value.strip_prefix("Bearer ")).is_some_and(|given| given.trim() == key)
 }
 
-fn wrong_key() -> Response {
+pub(super) fn wrong_key() -> Response {
     let message = "the API key is missing or wrong";
     failure(StatusCode::UNAUTHORIZED, message, "invalid_request_error", Some("invalid_api_key"))
 }
 
-fn failure(
+pub(super) fn failure(
     status: StatusCode,
     message: impl Into<String>,
     class: &'static str,

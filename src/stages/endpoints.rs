@@ -25,9 +25,16 @@ pub struct Endpoint {
     /// The limits of its account, as all its endpoints state them.
     pub limits: Limits,
     client: OnceLock<Client>,
+    /// What the server says of its context.
+    context: OnceLock<Option<u32>>,
 }
 
 impl Endpoint {
+    /// Tokens that prompt and answer may have together, where that is known.
+    pub fn context_tokens(&self) -> Option<u32> {
+        self.settings.context_tokens.or_else(|| *self.context.get()?)
+    }
+
     /// The client.
     ///
     /// # Errors
@@ -43,7 +50,7 @@ pub type Endpoints = BTreeMap<String, Arc<Endpoint>>;
 impl Endpoint {
     /// A declared endpoint.
     pub fn new(name: String, settings: EndpointSettings, limits: Limits) -> Arc<Self> {
-        Arc::new(Self { name, settings, limits, client: OnceLock::new() })
+        Arc::new(Self { name, settings, limits, client: OnceLock::new(), context: OnceLock::new() })
     }
 }
 
@@ -101,6 +108,7 @@ impl Services {
                     endpoint.settings.model
                 );
             }
+            let _ = endpoint.context.set(found.context_tokens);
             let _ = endpoint.client.set(client);
         }
         Ok(services)

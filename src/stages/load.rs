@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+use super::curves::{sample_efficiency::SampleEfficiency, scaling::Scaling};
 use super::endpoints::{Endpoint, Endpoints, SimulatorSettings};
 use super::wrong::Wrong;
 use super::{
-    AnyStage, KINDS, dedupe, describe, evaluate, export, filter, generate, ingest, pair, parse, source_answer, train,
+    AnyStage, KINDS, decontaminate, dedupe, describe, evaluate, export, filter, generate, ingest, pair, parse, report,
+    source_answer, train,
 };
 use crate::config::{ConfigError, Pipeline, Problem, Section, StageEntry};
 use crate::engine::{Plan, Stage as _};
@@ -100,8 +102,32 @@ pub fn check(pipeline: Pipeline) -> Result<Loaded, ConfigError> {
         return Err(pipeline.error(problems));
     }
     let plan = Plan::new(&pipeline, stages)?;
+    let problems = unmarked(&pipeline, &plan);
+    if !problems.is_empty() {
+        return Err(pipeline.error(problems));
+    }
     debug_assert!(plan.stages.iter().all(|planned| KINDS.contains(&planned.stage.kind())));
     Ok(Loaded { pipeline, plan, simulators })
+}
+
+/// Train stages that would not wait for the marks that a decontaminate stage makes on their pairs.
+fn unmarked(pipeline: &Pipeline, plan: &Plan<AnyStage>) -> Vec<Problem> {
+    let kind = |at: usize| plan.stages[at].stage.kind();
+    let marking = (0..plan.stages.len()).filter(|&at| kind(at) == "decontaminate");
+    let mut problems = Vec::new();
+    for marks in marking {
+        for train in plan.stages.iter().filter(|stage| stage.stage.kind() == "train") {
+            let on_the_same = plan.stages[marks].needs.iter().any(|pairs| train.needs.contains(pairs));
+            if !on_the_same || train.needs.contains(&marks) {
+                continue;
+            }
+            let (name, marks) = (&train.name, &plan.stages[marks].name);
+            let message = format!("stage `{name}` trains on pairs that `{marks}` marks: add `{marks}` to its needs");
+            let section = pipeline.stages.iter().find(|entry| entry.section.name == *name);
+            problems.extend(section.map(|entry| pipeline.problem(&entry.section.span, message)));
+        }
+    }
+    problems
 }
 
 /// Endpoints, each with the limits of its account, which all endpoints of the account state together.
@@ -161,9 +187,17 @@ fn stage(pipeline: &Pipeline, entry: &StageEntry, endpoints: &Endpoints) -> Resu
         }
         "source" => AnyStage::Source(source_answer::SourceAnswer::new(name, settings(pipeline, entry)?)),
         "pair" => AnyStage::Pair(pair::Pair::new(settings(pipeline, entry)?, pipeline.seed, &needs).map_err(wrong)?),
+        "decontaminate" => {
+            AnyStage::Decontaminate(decontaminate::Decontaminate::new(settings(pipeline, entry)?, base).map_err(at)?)
+        }
         "export" => AnyStage::Export(export::Export::new(settings(pipeline, entry)?, base).map_err(at)?),
         "train" => AnyStage::Train(train::Train::new(settings(pipeline, entry)?, base, &needs).map_err(at)?),
         "evaluate" => AnyStage::Evaluate(evaluate::Evaluate::new(settings(pipeline, entry)?, base).map_err(at)?),
+        "sample_efficiency" => {
+            AnyStage::SampleEfficiency(SampleEfficiency::new(settings(pipeline, entry)?, base, &needs).map_err(at)?)
+        }
+        "scaling" => AnyStage::Scaling(Scaling::new(settings(pipeline, entry)?, base).map_err(at)?),
+        "report" => AnyStage::Report(report::Report::new(settings(pipeline, entry)?, base).map_err(at)?),
         other => {
             let message = format!("there is no kind `{other}`; kinds are: {}", KINDS.join(", "));
             return Err(pipeline.problem(&entry.kind.1, message));

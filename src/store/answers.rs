@@ -119,7 +119,8 @@ impl Store {
             .retrying(|| async {
                 sqlx::query_as(
                     "select distinct on (request_key) request_key, id, answer from llm_calls
-                     where class = 'ok' and request_key = any($1) order by request_key, id",
+                     where class = 'ok' and request_key = any($1) and superseded_at is null
+                     order by request_key, id",
                 )
                 .bind(&keys)
                 .fetch_all(self.pool())
@@ -160,7 +161,7 @@ impl Store {
 ///
 /// An id that is there, an answer that is there and a task that has ended are passed over: a commit whose reply was lost
 /// is sent again. Tasks are found by their primary key, never by way of all that the worker has leased.
-fn statement(inputs: Inputs) -> String {
+pub(super) fn statement(inputs: Inputs) -> String {
     let answers = match inputs {
         Inputs::Snippets => {
             "descriptions (stage_id, snippet_id, sample, text, call_id)
@@ -198,7 +199,7 @@ fn statement(inputs: Inputs) -> String {
 }
 
 /// What is committed, sorted by table.
-struct Rows<'f> {
+pub(super) struct Rows<'f> {
     finished: &'f [Finished],
     calls: Vec<(&'f Finished, &'f NewCall)>,
     answers: Vec<(&'f Finished, &'f str, i32, i64)>,
@@ -209,7 +210,7 @@ struct Rows<'f> {
 type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
 impl<'f> Rows<'f> {
-    fn of(inputs: Inputs, finished: &'f [Finished]) -> Self {
+    pub(super) fn of(inputs: Inputs, finished: &'f [Finished]) -> Self {
         let calls = finished.iter().flat_map(|row| row.calls.iter().map(move |call| (row, call))).collect();
         let mut rows = Self { finished, calls, answers: Vec::new(), rejected: Vec::new() };
         for row in finished {
@@ -225,7 +226,7 @@ impl<'f> Rows<'f> {
         rows
     }
 
-    fn bind<'q>(&'q self, statement: &'q str, sink: &'q AnswerSink) -> Query<'q> {
+    pub(super) fn bind<'q>(&'q self, statement: &'q str, sink: &'q AnswerSink) -> Query<'q> {
         let Self { finished, calls, answers, rejected } = self;
         let states = finished.iter().map(|row| match row.ending {
             Ending::Answered { .. } => "done",

@@ -5,9 +5,13 @@
 
 pub mod accounts;
 pub mod answers;
+pub mod batch;
+pub mod budget;
 pub mod chain;
 mod connect;
+pub mod contamination;
 mod copy;
+pub mod curves;
 mod error;
 pub mod export;
 pub mod local;
@@ -15,9 +19,13 @@ pub mod lock;
 pub mod migrate;
 pub mod pairs;
 pub mod pool;
+pub mod preflights;
 pub mod progress;
+pub mod quality;
 pub mod query;
+pub mod report;
 pub mod runs;
+pub mod sample;
 pub mod stages;
 pub mod tasks;
 #[doc(hidden)]

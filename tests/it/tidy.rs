@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 9] = [
     &["cli"],
     &["stages"],
-    &["simulate", "engine"],
+    &["simulate", "engine", "reasoning", "report"],
     &["train"],
     &["eval"],
     &["llm", "store", "corpus", "runtime", "sandbox"],

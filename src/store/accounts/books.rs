@@ -8,18 +8,18 @@
 //! - *The pace.* A generic cell rate algorithm at the rate of the limit, with one second's worth at once: so that a minute's
 //!   allowance does not leave in one burst, minute after minute.
 //!
-//! The window costs `(SLOT + VALID + BUNCHING) / 60 s`, 0.9 % of the limit.
+//! The window costs `(SLOT + VALID + BUNCHING) / 60 s`, 0.8 % of the limit.
 
 use std::time::Duration;
 
 /// Length of a slot.
 pub const SLOT: Duration = Duration::from_millis(100);
 /// How long a grant may be used.
-pub const VALID: Duration = Duration::from_millis(300);
+pub const VALID: Duration = Duration::from_millis(250);
 /// By how much requests may bunch up on their way to the server, which counts arrivals.
 pub const BUNCHING: Duration = Duration::from_millis(150);
 /// Slots whose grants may meet in one window: `ceil((60 s + BUNCHING + SLOT + VALID) / SLOT)`.
-pub const SLOTS: i64 = 606;
+pub const SLOTS: i64 = 605;
 
 /// What may be granted at once where the pace has been idle, in seconds.
 const BURST: f64 = 1.0;
@@ -76,8 +76,8 @@ impl Books {
             let Some(limit) = limit else { continue };
             let (want, least) = (of(want), of(least));
             let room = i64::from(*limit) - of(self.window);
-            let paced = ((self.now + BURST - due.max(self.now)) / spacing(*limit)).floor() as i64;
-            // What is larger than a second's worth is sent when the pace is idle.
+            let paced = ((self.now - self.since(*due)) / spacing(*limit)).floor() as i64;
+            // What is larger than a second's worth is sent when the pace allows anything.
             let paced = if *due <= self.now { paced.max(least) } else { paced };
             let available = room.min(paced);
             if available < least {
@@ -86,6 +86,11 @@ impl Books {
             if want > least {
                 share = share.min((available - least) as f64 / (want - least) as f64);
             }
+        }
+        // Whole calls: what is left over of a grant lies idle until it lapses.
+        let calls = want.requests - least.requests;
+        if calls > 0 {
+            share = (share * calls as f64).floor() / calls as f64;
         }
         let [requests, tokens, input, output] = limits.map(|limit| limit.is_some());
         let part = |limited: bool, want: i64, least: i64| {
@@ -96,12 +101,19 @@ impl Books {
             input: part(tokens || input, want.input, least.input),
             output: part(tokens || output, want.output, least.output),
         };
-        for ((due, limit), of) in self.due.iter_mut().zip(limits).zip(MEASURES) {
+        let since = self.due.map(|due| self.since(due));
+        for (((due, since), limit), of) in self.due.iter_mut().zip(since).zip(limits).zip(MEASURES) {
             if let Some(limit) = limit {
-                *due = due.max(self.now) + of(granted) as f64 * spacing(*limit);
+                *due = since + of(granted) as f64 * spacing(*limit);
             }
         }
         granted
+    }
+
+    /// Since when the pace has been idle, or until when it is not; at most [`BURST`] ago. Questions come late, which is made up
+    /// for by this.
+    fn since(&self, due: f64) -> f64 {
+        due.max(self.now - BURST)
     }
 }
 
@@ -110,24 +122,24 @@ fn spacing(limit: u32) -> f64 {
     60.0 / f64::from(limit.max(1))
 }
 
-/// Calls that a worker may have in flight of an account that allows `limit`.
+/// Calls that a worker may have in flight of an account that allows `limit`. It may be less than it has: then it sends nothing
+/// until enough of them have ended.
 ///
 /// Others keep what they hold. If all together want more than there is, each is entitled to an equal part, and to what the
-/// others leave of theirs; who holds more keeps it only as long as its calls are in flight.
-pub fn lease(limit: u32, in_flight: u32, wanted: u32, others: &[Lease]) -> u32 {
+/// others leave of theirs.
+pub fn lease(limit: u32, wanted: u32, others: &[Lease]) -> u32 {
     let limit = i64::from(limit);
     let held: i64 = others.iter().map(|other| i64::from(other.calls)).sum();
     let asked: i64 = others.iter().map(|other| i64::from(other.wanted.max(other.calls))).sum();
     let rivals = others.iter().filter(|other| other.wanted > 0).count() as i64;
     let fair = (limit / (rivals + 1)).max(limit - asked).max(1);
-    let most = fair.min(limit - held).min(i64::from(wanted));
-    most.max(i64::from(in_flight)) as u32
+    fair.min(limit - held).min(i64::from(wanted)).max(0) as u32
 }
 
 /// What another worker has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// Calls that it may have in flight.
+    /// Calls that it may have in flight, or has still.
     pub calls: u32,
     /// Calls that it would have.
     pub wanted: u32,

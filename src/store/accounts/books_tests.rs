@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use rand::rngs::StdRng;
 use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 
 use super::*;
 
@@ -69,7 +69,7 @@ fn one_process_and_many_use_99_percent_and_no_window_holds_more() {
         let (mut ledger, mut rng) = (Ledger::default(), StdRng::seed_from_u64(processes));
         let limits = [Some(limit), None, None, None];
         let mut sent = Vec::new();
-        let minutes = 20.0;
+        let minutes = 12.0;
         let mut next: Vec<f64> = (0..processes).map(|_| 1000.0 + rng.random_range(0.0..0.2)).collect();
         while let Some((at, now)) = next.iter().copied().enumerate().min_by(|one, other| one.1.total_cmp(&other.1))
             && now < 1000.0 + minutes * 60.0
@@ -84,7 +84,11 @@ fn one_process_and_many_use_99_percent_and_no_window_holds_more() {
         let most = fullest(&mut sent);
         assert!(most <= i64::from(limit), "{limit} {processes}: {most}");
         let share = total / (f64::from(limit) * minutes);
-        let expected = if limit == 1 { 0.95 } else { 0.985 };
+        let expected = match limit {
+            1 => 0.95,
+            2..100 => 0.98,
+            _ => 0.99,
+        };
         assert!(share >= expected, "{limit} {processes}: {share}");
     }
 }
@@ -92,8 +96,9 @@ fn one_process_and_many_use_99_percent_and_no_window_holds_more() {
 #[test]
 fn grants_come_evenly_and_not_in_one_burst() {
     let (mut ledger, limits) = (Ledger::default(), [Some(6000), None, None, None]);
-    let granted: i64 =
-        (0..50).map(|tick| ledger.ask(f64::from(tick) * 0.2, &limits, requests(999), requests(1), &[]).requests).sum();
+    let granted: i64 = (0..50)
+        .map(|tick| ledger.ask(100.0 + f64::from(tick) * 0.2, &limits, requests(999), requests(1), &[]).requests)
+        .sum();
     assert!((1000..=1100).contains(&granted), "{granted} in ten seconds");
 }
 
@@ -122,18 +127,17 @@ fn what_was_not_used_is_there_again_at_once() {
 #[test]
 fn a_lease_leaves_others_what_they_hold_and_shares_what_there_is() {
     let other = |calls, wanted| Lease { calls, wanted };
-    assert_eq!(lease(10, 0, 50, &[]), 10);
-    assert_eq!(lease(10, 0, 4, &[]), 4);
-    assert_eq!(lease(10, 0, 50, &[other(10, 50)]), 0, "all is held: it waits");
-    assert_eq!(lease(10, 9, 50, &[other(0, 50)]), 9, "calls in flight are not taken away");
-    assert_eq!(lease(10, 3, 50, &[other(0, 50)]), 5, "as they end, the other gets its part");
-    assert_eq!(lease(10, 3, 50, &[other(2, 2)]), 8, "and this one what the other leaves");
-    assert_eq!(lease(10, 0, 50, &[other(5, 50)]), 5);
-    assert_eq!(lease(2, 0, 9, &[other(0, 9), other(0, 9), other(1, 9)]), 1, "everybody's part is one at least");
+    assert_eq!(lease(10, 50, &[]), 10);
+    assert_eq!(lease(10, 4, &[]), 4);
+    assert_eq!(lease(10, 50, &[other(10, 50)]), 0, "all is held: it waits");
+    assert_eq!(lease(10, 50, &[other(0, 50)]), 5, "whoever holds all has to come down to its part");
+    assert_eq!(lease(10, 50, &[other(2, 2)]), 8, "and has what the other leaves");
+    assert_eq!(lease(10, 50, &[other(5, 50)]), 5);
+    assert_eq!(lease(2, 9, &[other(0, 9), other(0, 9), other(1, 9)]), 1, "everybody's part is one at least");
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     /// Processes that come and go, die with their grants, use some of them late and some not at all, and use less than they
     /// estimated: no window of what was sent holds more than any limit.

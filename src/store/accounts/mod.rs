@@ -181,14 +181,14 @@ async fn lease(
     .await?;
     let others: Vec<_> =
         others.into_iter().map(|(calls, wanted)| Lease { calls: calls as u32, wanted: wanted as u32 }).collect();
-    let calls = books::lease(limit, asked.in_flight, asked.calls, &others);
+    let calls = books::lease(limit, asked.calls, &others);
     sqlx::query(
         "insert into account_leases (account, worker_id, calls, wanted) values ($1, $2, $3, $4)
          on conflict (account, worker_id) do update set calls = excluded.calls, wanted = excluded.wanted",
     )
     .bind(account)
     .bind(worker)
-    .bind(calls as i32)
+    .bind(calls.max(asked.in_flight) as i32)
     .bind(asked.calls as i32)
     .execute(connection)
     .await?;
