@@ -202,8 +202,8 @@ impl Driver<'_> {
             }
         }
         if self.count_at.is_none_or(|at| Instant::now() >= at) {
-            let begun = Instant::now();
             store.merge_spending(id).await?;
+            let begun = Instant::now();
             let open = store.count_open_tasks(id).await?;
             // It reads every open row: among millions that takes a while, so it is done less often there.
             self.count_at = Some(Instant::now() + COUNT_EVERY.max(begun.elapsed() * 50));
@@ -292,8 +292,8 @@ impl Driver<'_> {
                     self.hear(context, row, key, outcome).await?;
                 }
             }
-            reserved = self.purse.reserved() => self.capped = reserved?.err(),
             () = sleep_until(gathering.unwrap_or_else(Instant::now) + GATHER), if gathering.is_some() => {}
+            reserved = self.purse.reserved() => self.capped = reserved?.err(),
             // More rows may have come in while a few calls are slow; others may have given back what they had reserved.
             () = sleep(IDLE), if self.queue.is_empty() || self.purse.is_waiting() => {}
         }
