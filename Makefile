@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench interop setup corpus onnxruntime
+.PHONY: help demo test lint bench interop webgpu setup corpus onnxruntime
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ corpus: setup ## Fetch the packages of fixtures/demo-packages.txt into corpus/
 interop: setup onnxruntime ## Compare rewards with transformers' and onnxruntime's, in a virtual environment of its own
 	cargo build --release --locked
 	scripts/interop.sh
+
+webgpu: setup onnxruntime ## Train and score on another execution provider, WebGPU in software, beside the CPU
+	cargo build --release --locked
+	scripts/webgpu.sh
 
 onnxruntime: setup ## Fetch the ONNX Runtime library, unless one is found
 	@scripts/fetch-onnxruntime.sh
