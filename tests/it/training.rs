@@ -205,8 +205,8 @@ async fn checkpoints_stay_at_geometric_steps_and_a_decay_from_one_of_them_makes_
     let told = |key: &str| steps.iter().map(|step| step[key].clone()).collect::<Vec<_>>();
     assert_eq!((told("step"), told("phase")), (vec![json!(7), json!(8)], vec![json!("decay"); 2]), "{decayed:?}");
     assert!(site.path("decayed/score.onnx").exists() && site.path("decayed/score.onnx.data").exists());
-    let falling =
-        run(&site, &format!("{decay} --decay-from stable/checkpoints/step-00000024 --out other")).await.with(2);
+    let other = decay.replace("decayed", "other");
+    let falling = run(&site, &format!("{other} --decay-from stable/checkpoints/step-00000024")).await.with(2);
     assert!(falling.stderr.contains("stable"), "{falling:?}");
 }
 
