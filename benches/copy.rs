@@ -113,7 +113,7 @@ async fn batches(
             document: Document { entry, path, content: text.clone(), provenance: None },
             provenance,
             content_hash: ContentHash::of(text).to_bytes(),
-            signals: signals(text),
+            signals: signals(text, parsed.comment_bytes()),
             parse_errors: parsed.errors(),
         });
         let snippets = parsed.snippets(text, &[Unit::Function, Unit::Method], &limits);

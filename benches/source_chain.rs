@@ -5,7 +5,7 @@
 //! cargo bench --bench source_chain -- FOLDER      # or CODEPMP_BENCH_ARCHIVES=FOLDER
 //! ```
 //!
-//! `FOLDER` holds `.whl` or `.zip` files of Python packages. Parse and chain take turns, each in a process of its own;
+//! `FOLDER` holds `.whl`, `.zip` or `.tar.gz` files of Python packages. Parse and chain take turns, each in a process of its own;
 //! the server of the chain's cluster is a further process, on the same cores.
 
 mod support;
@@ -86,6 +86,8 @@ fn compare() -> support::Result<()> {
 /// The limit: tree-sitter alone, on texts that are in memory.
 fn parse(file: &Path) -> support::Result<()> {
     let texts = corpus::read_jsonl(file)?;
+    // Sets the allocator of tree-sitter, which the chain has as well.
+    drop(codepmp::python::Parser::new());
     let next = AtomicUsize::new(0);
     let (start, used) = (Instant::now(), Used::here()?);
     std::thread::scope(|scope| {

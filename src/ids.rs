@@ -68,6 +68,10 @@ id!(
     WorkerId
 );
 id!(
+    /// One file of requests, sent away as a batch.
+    BatchId
+);
+id!(
     /// One model that is trained.
     TrainingRunId
 );

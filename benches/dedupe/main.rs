@@ -20,12 +20,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+#[path = "../support/archives.rs"]
+mod archives;
 mod corpus;
 mod judge;
 
 use codepmp::dedupe::{ContentHash, Index, Settings, Sketch, Sketcher, Verdict};
 
-use corpus::{Corpus, Random, read_folder};
+use archives::{Random, read_folder};
+use corpus::Corpus;
 use judge::{Judge, Quality};
 
 const SEED: u64 = 1234;

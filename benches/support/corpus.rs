@@ -1,11 +1,11 @@
 //! Real Python from the archives of a folder, with copies planted in it, as one JSONL file.
 
-use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::Path;
 
 use super::Result;
+use super::archives::{Random, read_folder};
 
 /// Bytes of distinct files; copies come on top.
 const BASE_BYTES: usize = 70_000_000;
@@ -20,8 +20,13 @@ pub fn folder() -> String {
 /// Distinct files in an order that the seed decides; one in ten is there a second time, one in ten edited.
 pub fn planted(folder: &str) -> Result<Vec<String>> {
     let mut base = read_folder(Path::new(folder)).map_err(|error| {
-        format!("{folder}: {error}; name a folder of .whl or .zip files as argument or in CODEPMP_BENCH_ARCHIVES")
+        format!(
+            "{folder}: {error}; name a folder of .whl, .zip or .tar.gz files as argument or in CODEPMP_BENCH_ARCHIVES"
+        )
     })?;
+    if base.is_empty() {
+        return Err(format!("{folder}: no Python in it").into());
+    }
     let mut random = Random(SEED);
     random.shuffle(&mut base);
     let mut room = BASE_BYTES;
@@ -92,50 +97,4 @@ fn edit(text: &str, random: &mut Random) -> String {
         .map(|(at, line)| if at < quarter { line.replace("data", "payload") } else { (*line).to_owned() })
         .collect();
     edited.join("\n")
-}
-
-/// SplitMix64: small, and the same in every version.
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let x = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((u128::from(x ^ (x >> 31)) * bound as u128) >> 64) as usize
-    }
-
-    fn shuffle<T>(&mut self, items: &mut [T]) {
-        for last in (1..items.len()).rev() {
-            items.swap(last, self.below(last + 1));
-        }
-    }
-}
-
-/// The distinct Python files of 200 bytes to 1 MB in the archives of a folder, in order of their names.
-fn read_folder(folder: &Path) -> Result<Vec<String>> {
-    let mut archives: Vec<PathBuf> =
-        std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<_>>()?;
-    archives.sort();
-    let (mut seen, mut texts) = (HashSet::new(), Vec::new());
-    for path in archives {
-        if !path.extension().is_some_and(|end| end == "whl" || end == "zip") {
-            continue;
-        }
-        let mut archive = zip::ZipArchive::new(File::open(&path)?)?;
-        for at in 0..archive.len() {
-            let mut entry = archive.by_index(at)?;
-            if Path::new(&*entry.name()?).extension().is_none_or(|end| end != "py") {
-                continue;
-            }
-            let mut text = String::new();
-            if entry.read_to_string(&mut text).is_ok()
-                && (200..=1_000_000).contains(&text.len())
-                && seen.insert(text.clone())
-            {
-                texts.push(text);
-            }
-        }
-    }
-    if texts.is_empty() { Err("no Python in it".into()) } else { Ok(texts) }
 }

@@ -1,6 +1,7 @@
 //! What the benches share: a corpus of real Python with planted copies, a database of their own, and a few figures.
 #![allow(dead_code)] // each bench uses a part
 
+pub mod archives;
 pub mod corpus;
 pub mod database;
 pub mod server;

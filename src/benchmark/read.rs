@@ -45,7 +45,7 @@ impl Benchmark {
                 Task::Choice { answer, .. } => add(&answer.to_string()),
                 Task::Ranking { correct, .. } => add(&correct.len().to_string()),
                 Task::Answer { gold, .. } => add(gold),
-                Task::Code(test) => add(&test.tests),
+                Task::Code(test) => add(&test.text()),
             }
         }
         hasher.finalize().to_hex()[..32].to_owned()

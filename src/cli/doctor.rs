@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::Exit;
 use crate::runtime::find_library;
+use crate::sandbox::Sandbox;
 use crate::store::local::{Binaries, Cluster};
 use crate::store::{Store, external_url};
 use crate::telemetry::one_line;
@@ -42,6 +43,8 @@ pub async fn doctor(data_dir: &Path) -> anyhow::Result<Exit> {
             .map(|found| format!("{} at {}", found.version, found.path.display()))
             .map_err(|error| error.to_string()),
     );
+    // Only answers that are code need it.
+    tell("sandbox", Sandbox::find().await.map(|found| found.found()).map_err(|error| error.to_string()));
     let version = async {
         let store = Store::open(data_dir).await?;
         let version: String = store.server_version().await?;

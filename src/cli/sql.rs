@@ -38,7 +38,7 @@ pub async fn sql(store: &Store, args: &SqlArgs) -> anyhow::Result<Exit> {
         .await;
     let columns = match asked {
         Ok(columns) => columns,
-        Err(StoreError::Query(error)) if error.as_database_error().is_some() => {
+        Err(error @ StoreError::Wrong { .. }) => {
             eprintln!("error: the query is wrong: {error}");
             return Ok(Exit::Wrong);
         }

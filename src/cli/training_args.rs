@@ -25,6 +25,9 @@ pub struct DataArgs {
     /// No pairs of repositories that match this pattern; may be repeated.
     #[arg(long, value_name = "PATTERN")]
     pub except_repository: Vec<String>,
+    /// No pairs that a decontaminate stage has marked.
+    #[arg(long)]
+    pub clean: bool,
 }
 
 /// What to compute on.
@@ -62,6 +65,9 @@ pub struct TrainArgs {
     /// Split to train on; a plain file is one split.
     #[arg(long, default_value = "train", value_parser = ["train", "test", "all"])]
     pub split: String,
+    /// Train also on pairs that a decontaminate stage has marked as overlapping with an evaluation set.
+    #[arg(long)]
+    pub allow_contaminated: bool,
     /// Pairs of the test split to measure on while it trains.
     #[arg(long, default_value_t = 500, value_name = "N")]
     pub held_out: usize,

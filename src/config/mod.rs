@@ -6,6 +6,7 @@
 
 pub mod pipeline;
 pub mod problem;
+mod string;
 
 pub use pipeline::{Pipeline, Section, StageEntry};
 pub use problem::{ConfigError, Position, Problem};

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
+use super::string::place_in;
 use super::{ConfigError, Problem};
 
 /// The settings of one named part of the file, not yet typed.
@@ -47,10 +48,26 @@ impl Section {
         })
     }
 
-    /// Where setting `key` stands, or the section itself if it is not set.
+    /// Where setting `key` stands, or the section itself if it is not set. A dot leads into a table: `prompt.user`.
     pub fn span_of(&self, text: &str, key: &str) -> Range<usize> {
-        let span = self.settings(text).and_then(|settings| Some(settings.get_ref().as_table()?.get(key)?.span()));
-        span.unwrap_or_else(|| self.span.clone())
+        let settings = self.settings(text);
+        let mut place = settings.as_ref();
+        for part in key.split('.') {
+            place = place.and_then(|place| place.get_ref().as_table()?.get(part));
+        }
+        place.map_or_else(|| self.span.clone(), Spanned::span)
+    }
+
+    /// Where byte `offset` of the text that setting `key` holds stands.
+    pub fn span_in(&self, text: &str, key: &str, offset: usize) -> Range<usize> {
+        let span = self.span_of(text, key);
+        match text.get(span.clone()) {
+            Some(literal) if literal.starts_with(['"', '\'']) => {
+                let place = place_in(literal, span.start, offset);
+                place..span.end
+            }
+            _ => span,
+        }
     }
 
     /// The file was parsed once already, so parsing it again finds the same; it saves a copy of the tree in every section.

@@ -1,5 +1,5 @@
 //! Measures of a text, for the thresholds that are set elsewhere. One pass over the bytes and one over the lines: this
-//! runs on every document.
+//! runs on every document. What takes a lexer is counted by `python`, which reads every document anyhow.
 
 /// What can be measured without parsing.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -14,15 +14,14 @@ pub struct Signals {
     pub mean_line: f32,
     /// Letters and digits among all characters, line ends included. Every character beyond ASCII counts as a letter.
     pub alphanumeric_share: f32,
-    /// Bytes from a `#` that is not in a one-line string to the end of its line, among all bytes. Docstrings are not
-    /// comments; a `#` in one that spans lines counts all the same, since strings are followed within a line only.
+    /// Bytes from a `#` outside strings to the end of its line, among all bytes. Docstrings are not comments.
     pub comment_share: f32,
     /// The words near the top by which a generator marks its output.
     pub generated: Option<&'static str>,
 }
 
-/// Measures `text`, whose lines end in `\n`.
-pub fn signals(text: &str) -> Signals {
+/// Measures `text`, whose lines end in `\n`, and of which `comment_bytes` are in comments ([`crate::python::layout`]).
+pub fn signals(text: &str, comment_bytes: usize) -> Signals {
     let bytes = text.as_bytes();
     let totals = Totals::of(bytes);
     let lines = Lines::of(bytes, totals.characters == bytes.len() as u64);
@@ -33,7 +32,7 @@ pub fn signals(text: &str) -> Signals {
         longest_line: lines.longest,
         mean_line: share(line_characters, lines.count),
         alphanumeric_share: share(totals.alphanumeric, totals.characters),
-        comment_share: share(lines.comment_bytes, bytes.len() as u64),
+        comment_share: share(comment_bytes as u64, bytes.len() as u64),
         generated: generated(bytes),
     }
 }
@@ -74,60 +73,27 @@ struct Lines {
     /// Line ends.
     ends: u64,
     longest: u64,
-    comment_bytes: u64,
 }
 
 impl Lines {
     fn of(bytes: &[u8], ascii: bool) -> Self {
         let mut lines = Self::default();
         let mut start = 0;
-        let mut comment = None;
-        let mut quotes = Quotes::default();
-        for at in memchr::memchr2_iter(b'\n', b'#', bytes) {
-            if bytes[at] == b'\n' {
-                lines.end(&bytes[start..at], ascii, comment.take().map_or(0, |from| at - from));
-                lines.ends += 1;
-                start = at + 1;
-                quotes = Quotes { at: start, open: None };
-            } else if comment.is_none() && !quotes.hold(bytes, at) {
-                comment = Some(at);
-            }
+        for at in memchr::memchr_iter(b'\n', bytes) {
+            lines.end(&bytes[start..at], ascii);
+            lines.ends += 1;
+            start = at + 1;
         }
         if start < bytes.len() {
-            lines.end(&bytes[start..], ascii, comment.map_or(0, |from| bytes.len() - from));
+            lines.end(&bytes[start..], ascii);
         }
         lines
     }
 
-    fn end(&mut self, line: &[u8], ascii: bool, comment_bytes: usize) {
+    fn end(&mut self, line: &[u8], ascii: bool) {
         let characters = if ascii { line.len() } else { line.iter().filter(|byte| **byte & 0xC0 != 0x80).count() };
         self.count += 1;
         self.longest = self.longest.max(characters as u64);
-        self.comment_bytes += comment_bytes as u64;
-    }
-}
-
-/// Where strings open and close, within a line. Each byte is looked at once, however many `#` the line has.
-#[derive(Default)]
-struct Quotes {
-    at: usize,
-    open: Option<u8>,
-}
-
-impl Quotes {
-    /// Whether position `to` of the line is inside a string.
-    fn hold(&mut self, bytes: &[u8], to: usize) -> bool {
-        while self.at < to {
-            let byte = bytes[self.at];
-            match self.open {
-                Some(_) if byte == b'\\' => self.at += 1,
-                Some(quote) if byte == quote => self.open = None,
-                None if byte == b'"' || byte == b'\'' => self.open = Some(byte),
-                _ => {}
-            }
-            self.at += 1;
-        }
-        self.open.is_some()
     }
 }
 
@@ -171,7 +137,11 @@ fn generated(bytes: &[u8]) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::Signals;
+
+    fn signals(text: &str) -> Signals {
+        super::signals(text, 0)
+    }
 
     fn near(a: f32, b: f32) -> bool {
         (a - b).abs() < 1e-6
@@ -193,21 +163,6 @@ mod tests {
         let measured = signals(&text);
         assert_eq!((measured.lines, measured.longest_line, measured.bytes), (1000, 7, 9000));
         assert!(near(measured.alphanumeric_share, 5.0 / 8.0), "{measured:?}");
-    }
-
-    #[test]
-    fn comments_are_counted_and_hashes_in_strings_are_not() {
-        let comments = |text: &str| (signals(text).comment_share * text.len() as f32).round() as usize;
-        assert_eq!(comments("# all\nx = 1  # end\n"), "# all".len() + "# end".len());
-        assert_eq!(comments("x = '#fff'; y = \"a\\\"#\"\n"), 0);
-        assert_eq!(comments("x = '#'  # it's # here"), "# it's # here".len());
-        assert_eq!(comments("'unclosed # string\n# next\n"), "# next".len());
-    }
-
-    #[test]
-    fn a_line_of_many_hashes_takes_linear_time() {
-        let text = "'#".repeat(1 << 20);
-        assert_eq!(signals(&text).longest_line, 2 << 20);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::{Plan, Planned};
 use crate::ids::{RunId, StageId};
 use crate::progress::{Meter, State};
 use crate::store::Store;
+use crate::store::budget::Caps;
 use crate::store::runs::NewRun;
 use crate::store::stages::NewStage;
 use crate::telemetry::one_line;
@@ -27,6 +28,8 @@ pub struct Options {
     pub limit: Option<u64>,
     /// The data folder, where stages keep what is no row.
     pub data_dir: PathBuf,
+    /// What the pipeline's stages may spend, over all runs.
+    pub caps: Caps,
 }
 
 /// How a run ended.
@@ -156,6 +159,7 @@ impl<S: Stage> Runner<S> {
                 seed: self.seed,
                 limit: self.options.limit,
                 data_dir: self.options.data_dir.clone(),
+                caps: self.options.caps,
                 meters: stages.iter().map(|&at| Arc::clone(&self.meters[at])).collect(),
                 inputs_ended,
                 shutdown: stops[group].clone(),

@@ -33,4 +33,5 @@ pub use element::Type;
 pub use error::GraphError;
 pub use gradients::gradients;
 pub use nodes::{Graph, Node, Value};
+pub use onnx::{OnnxPieces, OnnxWeight};
 pub use op::Op;

@@ -31,6 +31,8 @@ pub enum PromptError {
         template: &'static str,
         /// Line in the template, from 1.
         line: usize,
+        /// Byte of the template.
+        offset: usize,
         /// What is wrong.
         message: String,
     },
@@ -41,6 +43,8 @@ pub enum PromptError {
         template: &'static str,
         /// Line in the template, from 1.
         line: usize,
+        /// Byte of the template.
+        offset: usize,
         /// The variable.
         variable: String,
         /// The variables that the stage offers.
@@ -53,6 +57,13 @@ impl PromptError {
     pub fn template(&self) -> &'static str {
         match self {
             Self::Invalid { template, .. } | Self::UnknownVariable { template, .. } => template,
+        }
+    }
+
+    /// The byte of the template at which the mistake stands.
+    pub fn offset(&self) -> usize {
+        match self {
+            Self::Invalid { offset, .. } | Self::UnknownVariable { offset, .. } => *offset,
         }
     }
 }
@@ -82,9 +93,9 @@ impl Prompt {
         for (name, role, source) in system.into_iter().chain([("user", Role::User, &settings.user)]) {
             if source.trim().is_empty() {
                 let message = "must not be empty".to_owned();
-                return Err(PromptError::Invalid { template: name, line: 1, message });
+                return Err(PromptError::Invalid { template: name, line: 1, offset: 0, message });
             }
-            environment.add_template_owned(name, source.clone()).map_err(|error| invalid(name, &error))?;
+            environment.add_template_owned(name, source.clone()).map_err(|error| invalid(name, source, &error))?;
             check(&environment, name, source, allowed_variables)?;
             roles.push((name, role));
         }
@@ -102,7 +113,7 @@ impl Prompt {
         let variables = Value::from(minijinja::value::Serde(variables));
         let message = |&(name, role): &(&'static str, Role)| {
             let rendered = self.environment.get_template(name).and_then(|template| template.render(&variables));
-            Ok(Message { role, content: rendered.map_err(|error| invalid(name, &error))? })
+            Ok(Message { role, content: rendered.map_err(|error| invalid(name, "", &error))? })
         };
         self.roles.iter().map(message).collect()
     }
@@ -114,47 +125,61 @@ impl Prompt {
 }
 
 fn check(environment: &Environment<'_>, name: &'static str, source: &str, allowed: &[&str]) -> Result<(), PromptError> {
-    let template = environment.get_template(name).map_err(|error| invalid(name, &error))?;
+    let template = environment.get_template(name).map_err(|error| invalid(name, source, &error))?;
     let is_global = |variable: &String| environment.globals().any(|(global, _)| global == variable);
     let mut unknown: Vec<(usize, String)> = template
         .undeclared_variables(false)
         .into_iter()
         .filter(|variable| !allowed.contains(&variable.as_str()) && !is_global(variable))
-        .map(|variable| (line_of(source, &variable), variable))
+        .map(|variable| (place_of(source, &variable), variable))
         .collect();
     unknown.sort();
-    if let Some((line, variable)) = unknown.into_iter().next() {
-        return Err(PromptError::UnknownVariable { template: name, line, variable, allowed: allowed.join(", ") });
+    if let Some((offset, variable)) = unknown.into_iter().next() {
+        let line = 1 + source[..offset].matches('\n').count();
+        return Err(PromptError::UnknownVariable {
+            template: name,
+            line,
+            offset,
+            variable,
+            allowed: allowed.join(", "),
+        });
     }
-    probe::unknown_names(&template, allowed).map_or(Ok(()), |error| Err(invalid(name, &error)))
+    probe::unknown_names(&template, allowed).map_or(Ok(()), |error| Err(invalid(name, source, &error)))
 }
 
-fn invalid(template: &'static str, error: &minijinja::Error) -> PromptError {
+fn invalid(template: &'static str, source: &str, error: &minijinja::Error) -> PromptError {
     let message = match error.detail() {
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),
     };
-    PromptError::Invalid { template, line: error.line().unwrap_or(1), message }
+    let line = error.line().unwrap_or(1);
+    // Not every error has its range; then the start of its line is as near as it gets.
+    let line_start = || source.split_inclusive('\n').take(line - 1).map(str::len).sum();
+    let offset = error.range().map_or_else(line_start, |range| range.start);
+    PromptError::Invalid { template, line, offset, message }
 }
 
-/// The first line where `variable` stands as a word inside a tag: minijinja lists unknown variables without their places.
-fn line_of(source: &str, variable: &str) -> usize {
-    let mut inside = false;
-    for (index, line) in source.lines().enumerate() {
-        let mut rest = line;
-        while !rest.is_empty() {
-            let marks = if inside { ["}}", "%}"] } else { ["{{", "{%"] };
-            let end = marks.iter().filter_map(|mark| rest.find(mark)).min();
-            let (part, tail) = end.map_or((rest, ""), |end| (&rest[..end], &rest[end + 2..]));
-            let is_word = |char: char| char.is_alphanumeric() || char == '_';
-            if inside && part.split(|char| !is_word(char)).any(|word| word == variable) {
-                return index + 1;
+/// Where `variable` first stands as a word inside a tag: minijinja lists unknown variables without their places.
+fn place_of(source: &str, variable: &str) -> usize {
+    let is_word = |char: char| char.is_alphanumeric() || char == '_';
+    let (mut inside, mut at) = (false, 0);
+    while at < source.len() {
+        let marks = if inside { ["}}", "%}"] } else { ["{{", "{%"] };
+        let end = marks.iter().filter_map(|mark| source[at..].find(mark)).min().map_or(source.len(), |end| at + end);
+        if inside {
+            let mut from = at;
+            while let Some(found) = source[from..end].find(variable).map(|found| from + found) {
+                let behind = found + variable.len();
+                if !source[at..found].ends_with(is_word) && !source[behind..end].starts_with(is_word) {
+                    return found;
+                }
+                from = behind;
             }
-            inside ^= end.is_some();
-            rest = tail;
         }
+        inside = !inside;
+        at = end + 2;
     }
-    1
+    0
 }
 
 #[cfg(test)]

@@ -33,5 +33,5 @@ pub use precision::{Precision, Saving};
 pub use presets::Preset;
 #[cfg(test)]
 pub(crate) use scorer::language_model;
-pub use scorer::{rotary_tables, score_model};
+pub use scorer::{rotary_tables, score_model, scored_parameters};
 pub use shape::BatchShape;

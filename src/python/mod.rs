@@ -19,6 +19,6 @@ pub use answer::{AnswerForm, ExtractedCode, code_from_answer};
 pub use fault::{SyntaxFault, syntax_fault};
 pub use kinds::{Kind, kind_of};
 pub use parse::{MAX_BYTES, MAX_NESTING, Parsed, Parser};
-pub use scan::{Lexeme, lexemes};
+pub use scan::{Layout, Lexeme, layout, lexemes};
 pub use snippet::{Limits, Snippet, Unit, without_margin};
 pub use tokens::token_estimate;

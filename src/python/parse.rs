@@ -5,7 +5,7 @@ use tree_sitter::Tree;
 use super::allocator;
 use super::fault::{Flaw, FlawKind, SyntaxFault};
 use super::outline::{Outline, outline};
-use super::scan::nesting;
+use super::scan::{Layout, layout};
 
 /// Brackets inside brackets that are read at most; CPython's tokenizer has the same limit (`MAXLEVEL`).
 pub const MAX_NESTING: usize = 200;
@@ -38,15 +38,20 @@ impl Parser {
 
     /// Parses `source`. Text that is too large or too deep is not parsed but has a fault that says so.
     pub fn parse(&mut self, source: &str) -> Parsed {
+        let Layout { nesting, comment_bytes } = layout(source);
+        let refused = |kind| {
+            let outline = Outline { flaws: vec![Flaw::at_start(kind)], ..Outline::default() };
+            Parsed { tree: None, outline, comment_bytes }
+        };
         if source.len() > MAX_BYTES {
-            return Parsed::refused(FlawKind::Size);
+            return refused(FlawKind::Size);
         }
-        if nesting(source) > MAX_NESTING {
-            return Parsed::refused(FlawKind::Nesting);
+        if nesting > MAX_NESTING {
+            return refused(FlawKind::Nesting);
         }
         match self.inner.parse(source, None) {
-            Some(tree) => Parsed { outline: outline(&tree, source), tree: Some(tree) },
-            None => Parsed::refused(FlawKind::Unexpected),
+            Some(tree) => Parsed { outline: outline(&tree, source), tree: Some(tree), comment_bytes },
+            None => refused(FlawKind::Unexpected),
         }
     }
 }
@@ -55,12 +60,13 @@ impl Parser {
 pub struct Parsed {
     tree: Option<Tree>,
     pub(super) outline: Outline,
+    comment_bytes: usize,
 }
 
 impl Parsed {
-    fn refused(kind: FlawKind) -> Self {
-        let outline = Outline { flaws: vec![Flaw::at_start(kind)], ..Outline::default() };
-        Self { tree: None, outline }
+    /// Bytes of comments, each from its `#` to the end of its line.
+    pub fn comment_bytes(&self) -> usize {
+        self.comment_bytes
     }
 
     /// The tree; `None` where the text was too large or too deep to parse.

@@ -42,27 +42,41 @@ const CLASSES: [Class; 256] = {
     classes
 };
 
-/// How deep brackets nest in `source`. Unclosed strings end as for [`lexemes`].
-pub fn nesting(source: &str) -> usize {
+/// What [`layout`] finds in a source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// How deep brackets nest.
+    pub nesting: usize,
+    /// Bytes of comments, each from its `#` to the end of its line.
+    pub comment_bytes: usize,
+}
+
+/// How deep brackets nest in `source`, and how much of it is comments. Unclosed strings end as for [`lexemes`].
+pub fn layout(source: &str) -> Layout {
     let bytes = source.as_bytes();
-    let (mut at, mut depth, mut deepest) = (0usize, 0usize, 0usize);
+    let mut found = Layout::default();
+    let (mut at, mut depth) = (0usize, 0usize);
     while let Some(&byte) = bytes.get(at) {
         match CLASSES[usize::from(byte)] {
             Class::Open => {
                 depth += 1;
-                deepest = deepest.max(depth);
+                found.nesting = found.nesting.max(depth);
                 at += 1;
             }
             Class::Close => {
                 depth = depth.saturating_sub(1);
                 at += 1;
             }
-            Class::Hash => at = line_end(bytes, at),
+            Class::Hash => {
+                let end = line_end(bytes, at);
+                found.comment_bytes += end - at;
+                at = end;
+            }
             Class::Quote => at = string_end(bytes, at),
             Class::Other | Class::Digit | Class::Name => at += 1,
         }
     }
-    deepest
+    found
 }
 
 /// Reports each name, comment and string of `source` with its byte range. Unclosed strings end at their line (one
@@ -181,7 +195,7 @@ fn triple_end(bytes: &[u8], mut at: usize, quote: u8) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{Lexeme, lexemes, nesting};
+    use super::{Lexeme, layout, lexemes};
 
     fn names(source: &str) -> Vec<&str> {
         let mut found = Vec::new();
@@ -206,8 +220,19 @@ mod tests {
 
     #[test]
     fn brackets_in_strings_do_not_nest() {
-        assert_eq!(nesting("([{}], '((((', # (((\n)"), 3);
-        assert_eq!(nesting("'''(( \\'''((''' + r\"\"\"((\"\" (\"\"\""), 0);
+        assert_eq!(layout("([{}], '((((', # (((\n)").nesting, 3);
+        assert_eq!(layout("'''(( \\'''((''' + r\"\"\"((\"\" (\"\"\"").nesting, 0);
+    }
+
+    #[test]
+    fn comments_are_counted_and_hashes_in_strings_are_not() {
+        let comments = |text: &str| layout(text).comment_bytes;
+        assert_eq!(comments("# all\nx = 1  # end\n"), "# all".len() + "# end".len());
+        assert_eq!(comments("x = '#fff'; y = \"a\\\"#\"\n"), 0);
+        assert_eq!(comments("x = '#'  # it's # here"), "# it's # here".len());
+        assert_eq!(comments("'unclosed # string\n# next\n"), "# next".len());
+        assert_eq!(comments("\"\"\"Uses:\n# a heading, no comment\n\"\"\"\n# one\n"), "# one".len());
+        assert_eq!(comments("x = f'''\n# {y}\n'''"), 0);
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! The process's ONNX Runtime, and a device in it.
 
 use std::cell::OnceCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 
 use ort::environment::{Environment, GlobalThreadPoolOptions};
 use ort::ep::{self, ExecutionProviderDispatch};
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
-use ort::session::builder::GraphOptimizationLevel;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
 use super::raw::{self, Memory};
 use super::{Device, Library, RuntimeError, Session, Tensor};
@@ -97,11 +97,24 @@ impl Runtime {
         for (input, output) in pairs {
             graph.check_in_place(input, output)?;
         }
-        let session = self.commit(graph.name(), &graph.to_onnx()?)?;
+        let onnx = graph.to_onnx()?;
+        let session = self.commit(graph.name(), |mut builder| builder.commit_from_memory(&onnx))?;
         Session::new(graph.name(), session, pairs)
     }
 
-    fn commit(&self, name: &str, onnx: &[u8]) -> Result<ort::session::Session, RuntimeError> {
+    /// A session that runs an ONNX file, whose weights may lie beside it.
+    ///
+    /// # Errors
+    /// When ONNX Runtime refuses it.
+    pub fn session_of_file(&self, name: &str, file: &Path) -> Result<Session, RuntimeError> {
+        Session::new(name, self.commit(name, |mut builder| builder.commit_from_file(file))?, &[])
+    }
+
+    fn commit(
+        &self,
+        name: &str,
+        load: impl FnOnce(SessionBuilder) -> ort::Result<ort::session::Session>,
+    ) -> Result<ort::session::Session, RuntimeError> {
         let build = || -> ort::Result<ort::session::Session> {
             let mut builder = ort::session::Session::builder(&self.inner.environment)?
                 .with_optimization_level(GraphOptimizationLevel::All)?
@@ -112,7 +125,7 @@ impl Runtime {
             if let Some(provider) = provider(&self.inner.device) {
                 builder = builder.with_execution_providers([provider.error_on_failure()])?;
             }
-            builder.commit_from_memory(onnx)
+            load(builder)
         };
         build().map_err(|error| RuntimeError::told(&format!("session {name:?}"), error.message()))
     }

@@ -81,6 +81,7 @@ impl Evaluate {
 
     async fn measure_all(&self, context: &Context<AnyStage>) -> anyhow::Result<()> {
         let data = Arc::new(self.read(context).await?);
+        let judge = measuring::judge_for(&data).await?;
         let known = context.store.evaluations_of(context.id()).await?;
         let mut open = self.models(context).await?;
         open.retain(|(training, _)| {
@@ -97,7 +98,7 @@ impl Evaluate {
                 computing: self.settings.computing.clone(),
                 seed: self.settings.benchmark.seed,
                 library_dir: context.data_dir.clone(),
-                judge: None,
+                judge: judge.clone(),
             };
             let Some(found) = measuring::measure(&asked, Some(&context.store), None, &context.shutdown).await? else {
                 return Ok(());

@@ -148,9 +148,10 @@ impl Kind for Filter {
 mod tests {
     use super::*;
     use crate::corpus::signals;
+    use crate::python::layout;
 
     fn objection(settings: FilterSettings, text: &str) -> Option<&'static str> {
-        let signals = signals(text);
+        let signals = signals(text, layout(text).comment_bytes);
         let measured =
             Measured { signals: &signals, generated: signals.generated, parse_errors: 0, licence: Some("MIT") };
         Filter::new(settings).unwrap().objection(measured).map(|(class, _)| class)

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::task::spawn_blocking;
 
+use super::wrong::Wrong;
 use super::{AnyStage, Kind};
 use crate::engine::{Context, Stage as _};
 use crate::llm::{Prompt, PromptSettings};
@@ -84,19 +85,19 @@ impl Pair {
     ///
     /// # Errors
     /// The name of the setting that is wrong, and why.
-    pub fn new(settings: PairSettings, seed: u64, needs: &[&str]) -> Result<Self, (&'static str, String)> {
+    pub fn new(settings: PairSettings, seed: u64, needs: &[&str]) -> Result<Self, Wrong> {
         let side = |key, name: &str| {
             let place = needs.iter().position(|need| *need == name);
             place.ok_or_else(|| (key, format!("`{name}` is not among the needs of the stage: {}", needs.join(", "))))
         };
         let sides = (side("chosen", &settings.chosen)?, side("rejected", &settings.rejected)?);
         if sides.0 == sides.1 {
-            return Err(("rejected", "is the same stage as chosen: a pair needs two".into()));
+            return Err(("rejected", "is the same stage as chosen: a pair needs two".to_owned()).into());
         }
         if !(0.0..=1.0).contains(&settings.test_share) {
-            return Err(("test_share", format!("is {}: a share lies between 0 and 1", settings.test_share)));
+            return Err(("test_share", format!("is {}: a share lies between 0 and 1", settings.test_share)).into());
         }
-        compile(&settings.prompt).map_err(|error| ("prompt", error.to_string()))?;
+        compile(&settings.prompt).map_err(|error| Wrong::template("prompt", &error))?;
         Ok(Self { settings, seed, sides })
     }
 
@@ -115,11 +116,11 @@ impl Pair {
             let page = store.pair_candidates(id, chosen, rejected, after, rows).await?;
             let Some(last) = page.last() else { break };
             after = (last.description_id, last.sample);
-            left -= page.len() as u64;
             let judge = Judge::new(self)?;
             let judged = spawn_blocking(move || judge.all(page)).await.context("a bug: judging ended early")?;
             store.commit_pairs(context.run, id, &judged).await?;
             let pairs = judged.iter().filter(|(_, judged)| matches!(judged, Judged::Pair { .. })).count();
+            left -= pairs as u64;
             context.meter().add_done(pairs as u64);
             context.meter().add_rejected((judged.len() - pairs) as u64);
         }

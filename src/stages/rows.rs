@@ -10,36 +10,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use serde_json::json;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
-use super::AnyStage;
-use super::endpoints::{Endpoint, Endpoints};
-use crate::engine::{Context, Facets};
+use super::landing::{Landing, ending, land, rejected};
+use super::purse::{CapReached, Purse};
+use super::quota::Quota;
+pub use super::row_work::{Answered, RowWork};
+use super::{AnyStage, accounts};
+use crate::engine::Context;
 use crate::ids::CallId;
-use crate::llm::{CallResult, ChatRequest, Consequence, Outcome, Prompt, PromptSettings, Sampling};
+use crate::llm::{CallResult, ChatRequest, Client, Outcome};
 use crate::store::StoreResult;
 use crate::store::answers::{AnswerSink, Ending, Finished, NewCall};
-use crate::store::tasks::{Claimed, Follow, Inputs};
-
-/// Cleaned text and number of code blocks, or class and words of a rejection.
-pub type Answered = Result<(String, u32), (&'static str, String)>;
-
-/// What the stages that call models have in common.
-#[derive(Debug)]
-pub struct RowWork {
-    inputs: Inputs,
-    role: String,
-    samples: u32,
-    /// The endpoint asked.
-    pub endpoint: Arc<Endpoint>,
-    prompt: Prompt,
-    prompt_settings: PromptSettings,
-    sampling: Arc<Sampling>,
-    model: Arc<str>,
-    read: fn(&str) -> Answered,
-}
+use crate::store::budget::Account;
+use crate::store::tasks::{Claimed, Follow};
 
 /// Commits under way at once: answers that land while one waits for the disk need not wait for it as well.
 const COMMITS: usize = 3;
@@ -50,73 +35,17 @@ const IDLE: Duration = Duration::from_millis(100);
 /// How often the number of waiting rows is counted for the progress line.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
 
-impl RowWork {
-    /// Checks the settings.
-    ///
-    /// # Errors
-    /// The name of the setting that is wrong, and why.
-    #[allow(clippy::too_many_arguments)] // the settings of two kinds of stage, each once
-    pub fn new(
-        inputs: Inputs,
-        role: String,
-        samples: u32,
-        endpoint: &str,
-        endpoints: &Endpoints,
-        prompt: &PromptSettings,
-        variables: &[&str],
-        sampling: Sampling,
-        read: fn(&str) -> Answered,
-    ) -> Result<Self, (&'static str, String)> {
-        let known = || endpoints.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        let endpoint = endpoints
-            .get(endpoint)
-            .ok_or_else(|| ("endpoint", format!("there is no endpoint `{endpoint}`; endpoints are: {}", known())))?;
-        let compiled = Prompt::compile(prompt, variables).map_err(|error| ("prompt", error.to_string()))?;
-        sampling.check().map_err(|error| ("sampling", error.to_string()))?;
-        if !(1..=1000).contains(&samples) {
-            return Err(("samples", format!("is {samples}: set it to 1 to 1000")));
-        }
-        Ok(Self {
-            inputs,
-            role,
-            samples,
-            model: endpoint.settings.model.as_str().into(),
-            endpoint: Arc::clone(endpoint),
-            prompt: compiled,
-            prompt_settings: prompt.clone(),
-            sampling: Arc::new(sampling),
-            read,
-        })
-    }
-
-    /// What decides the answers; where the model is and how hard it may be asked does not.
-    pub fn identity(&self) -> serde_json::Value {
-        json!({ "model": &*self.model, "prompt": self.prompt_settings, "sampling": &*self.sampling,
-                "samples": self.samples, "role": self.role })
-    }
-
-    /// What the `stages` table shows.
-    pub fn facets(&self) -> Facets {
-        Facets {
-            model: Some(self.model.to_string()),
-            prompt_fingerprint: Some(format!("{:032x}", u128::from_be_bytes(self.prompt.fingerprint()))),
-            sampling: Some(json!(&*self.sampling)),
-        }
-    }
-
-    fn request(&self, row: &Claimed) -> Result<ChatRequest, String> {
-        let messages = self.prompt.render(row).map_err(|error| error.to_string())?;
-        let sampling = Arc::clone(&self.sampling);
-        Ok(ChatRequest { model: Arc::clone(&self.model), messages, sampling, sample: row.sample as u32 })
-    }
-}
-
 /// Runs the stage until everything that its inputs offer is answered or rejected.
 pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Result<()> {
     let client = work.endpoint.client()?;
+    accounts::share(&work.endpoint, &context.store, context.worker).await?;
     let concurrency = client.settings().concurrency as usize;
+    let account =
+        Account { worker: context.worker, stage: context.id(), stages: context.all_ids.clone(), caps: context.caps };
     let mut driver = Driver {
         work,
+        purse: Purse::new(account),
+        capped: None,
         sink: AnswerSink {
             run: context.run,
             stage: context.id(),
@@ -126,7 +55,8 @@ pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Resu
             endpoint: work.endpoint.name.clone(),
             model: work.model.to_string(),
         },
-        claimed: 0,
+        quota: Quota::new(context.limit),
+        may_claim: context.limit.is_none(),
         queue: VecDeque::new(),
         calls: JoinSet::new(),
         asking: HashMap::new(),
@@ -140,7 +70,7 @@ pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Resu
         counted: None,
     };
     loop {
-        let ending = context.shutdown.is_cancelled() || driver.stop.is_some();
+        let ending = context.shutdown.is_cancelled() || driver.stop.is_some() || driver.capped.is_some();
         if ending {
             driver.release_queue();
         } else {
@@ -150,15 +80,33 @@ pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Resu
         driver.start_commit(&context, concurrency);
         if !driver.is_idle() {
             driver.step(&context).await?;
-        } else if ending || driver.is_finished(&mut context).await? {
+            tell_concurrency(client, &context);
+            continue;
+        }
+        client.account().rest().await;
+        if ending || driver.is_finished(&mut context).await? {
             break;
         }
+    }
+    driver.purse.close(&context.store).await?;
+    if let Some(capped) = driver.capped {
+        return Err(capped.into());
     }
     match driver.stop {
         Some(reason) => {
             bail!("endpoint `{}`: {reason}; its rows stay to be done: mend it and run again", work.endpoint.name)
         }
         None => Ok(()),
+    }
+}
+
+/// Shows when fewer calls are made at once than the setting allows.
+fn tell_concurrency(client: &Client, context: &Context<AnyStage>) {
+    let (now, most) = (client.concurrency(), client.settings().concurrency);
+    let note = if now < most { format!("{now} of {most} calls at once") } else { String::new() };
+    let meter = context.meter();
+    if meter.note() != note {
+        meter.set_note(note);
     }
 }
 
@@ -174,8 +122,13 @@ struct Claim {
 
 struct Driver<'w> {
     work: &'w RowWork,
+    purse: Purse,
+    /// The cap leaves no room for another call.
+    capped: Option<CapReached>,
     sink: AnswerSink,
-    claimed: u64,
+    quota: Quota,
+    /// Under a limit, nothing is claimed before all inputs are queued: so stages with the same inputs take the same ones.
+    may_claim: bool,
     queue: VecDeque<(Claimed, ChatRequest, [u8; 16])>,
     calls: JoinSet<(Claimed, [u8; 16], Outcome)>,
     /// Requests whose answer is not committed yet, with the rows that wait for the same answer.
@@ -205,11 +158,10 @@ impl Driver<'_> {
     /// Starts to claim rows when fewer are in hand than can be asked at once.
     fn refill(&mut self, context: &Context<AnyStage>, concurrency: usize) {
         let too_early = self.look_again.is_some_and(|at| Instant::now() < at);
-        if self.claiming.is_some() || self.queue.len() >= concurrency || too_early {
+        if self.claiming.is_some() || self.queue.len() >= concurrency || too_early || !self.may_claim {
             return;
         }
-        let left = context.limit.map_or(u64::MAX, |limit| limit.saturating_sub(self.claimed));
-        let want = left.min((concurrency * 2).clamp(32, 2048) as u64);
+        let want = self.quota.left().min((concurrency * 2).clamp(32, 2048) as u64);
         if want == 0 {
             return;
         }
@@ -227,8 +179,8 @@ impl Driver<'_> {
     async fn receive(&mut self, context: &Context<AnyStage>, claim: Claim) -> anyhow::Result<()> {
         let Claim { rows, want, call_ids } = claim;
         self.call_ids.extend(call_ids);
-        self.claimed += rows.len() as u64;
-        if context.shutdown.is_cancelled() || self.stop.is_some() {
+        self.quota.take(rows.len() as u64);
+        if context.shutdown.is_cancelled() || self.stop.is_some() || self.capped.is_some() {
             for row in rows {
                 self.land(None, &row, Vec::new(), Ending::Released);
             }
@@ -244,6 +196,7 @@ impl Driver<'_> {
         }
         if self.counted.is_none_or(|at| at.elapsed() > COUNT_EVERY) {
             self.counted = Some(Instant::now());
+            store.merge_spending(id).await?;
             let counts = store.task_counts(id).await?;
             let meter = context.meter();
             let total = meter.done() + meter.rejected() + (counts.ready + counts.leased) as u64;
@@ -270,7 +223,7 @@ impl Driver<'_> {
         for (row, request, key) in requests {
             if let Some((call, answer)) = ledger.get(&key) {
                 context.meter().add_reused(1);
-                let ending = self.ending(answer, *call);
+                let ending = ending(self.work, answer, *call);
                 self.land(None, &row, Vec::new(), ending);
             } else if let Some(waiting) = self.asking.get_mut(&key) {
                 waiting.push(row);
@@ -285,11 +238,17 @@ impl Driver<'_> {
     fn ask(&mut self, context: &Context<AnyStage>, concurrency: usize) {
         // A kill costs what is asked and what is answered but not committed: both together stay within the bound.
         while self.asking.len() - self.queue.len() < concurrency {
+            let Some((_, request, key)) = self.queue.front() else { return };
+            if !self.purse.take(*key, || self.work.bound(request)) {
+                let next = self.queue.iter().take(concurrency).map(|(_, request, _)| self.work.bound(request));
+                return self.purse.reserve(&context.store, next);
+            }
             let Some((row, request, key)) = self.queue.pop_front() else { return };
             let (endpoint, cancel) = (Arc::clone(&self.work.endpoint), context.shutdown.clone());
+            let policies = Arc::clone(&self.work.policies);
             self.calls.spawn(async move {
                 let outcome = match endpoint.client() {
-                    Ok(client) => client.call(&request, &cancel).await,
+                    Ok(client) => client.call_by(&policies, &request, &cancel).await,
                     Err(_) => Outcome { attempts: Vec::new(), result: CallResult::Cancelled },
                 };
                 (row, key, outcome)
@@ -323,8 +282,9 @@ impl Driver<'_> {
                     self.hear(context, row, key, outcome).await?;
                 }
             }
-            // More rows may have come in while a few calls are slow.
-            () = sleep(IDLE), if self.queue.is_empty() => {}
+            reserved = self.purse.reserved() => self.capped = reserved?.err(),
+            // More rows may have come in while a few calls are slow; others may have given back what they had reserved.
+            () = sleep(IDLE), if self.queue.is_empty() || self.purse.is_waiting() => {}
         }
         Ok(())
     }
@@ -339,57 +299,17 @@ impl Driver<'_> {
         if self.call_ids.len() < outcome.attempts.len() {
             self.call_ids.extend(context.store.call_ids(1024).await?);
         }
-        let prices = self.work.endpoint.settings.prices();
-        let answer = match &outcome.result {
-            CallResult::Answered(answer) => Some(clean(&answer.text)),
-            _ => None,
-        };
-        let last = outcome.attempts.len();
-        let mut calls = Vec::with_capacity(last);
-        for (attempt, sent) in (1..).zip(outcome.attempts) {
-            let Some(id) = self.call_ids.pop() else { break };
-            calls.push(NewCall {
-                id,
-                attempt,
-                request_key: key,
-                class: sent.class.map_or("ok", crate::llm::FailureClass::as_str),
-                status: sent.status,
-                message: sent.message.map(|message| clean(&message)),
-                finish_reason: sent.finish_reason,
-                prompt_tokens: sent.usage.and_then(|usage| usage.prompt_tokens),
-                completion_tokens: sent.usage.and_then(|usage| usage.completion_tokens),
-                cost_microdollars: prices.zip(sent.usage).map(|(prices, usage)| prices.cost_microdollars(usage)),
-                latency_ms: sent.latency.as_secs_f64() * 1000.0,
-                started_at: sent.started_at,
-                answer: answer.clone().filter(|_| attempt as usize == last),
-            });
+        let ids = self.call_ids.split_off(self.call_ids.len() - outcome.attempts.len()).into_iter();
+        let Landing { calls, ending, stop } = land(self.work, key, outcome, self.work.endpoint.settings.prices(), ids);
+        if let Some(failure) = stop {
+            self.stop.get_or_insert_with(|| failure.to_string());
         }
-        let paid = calls.last().map(|call| call.id);
-        let ending = match (outcome.result, answer, paid) {
-            (CallResult::Answered(_), Some(text), Some(call)) => self.ending(&text, call),
-            (CallResult::Failed(failure), ..) => {
-                if failure.consequence() == Consequence::StopStage {
-                    self.stop.get_or_insert_with(|| failure.to_string());
-                    Ending::Released
-                } else {
-                    rejected(failure.class.as_str(), clean(&failure.message))
-                }
-            }
-            _ => Ending::Released,
-        };
         for waiting in self.asking.get_mut(&key).map(std::mem::take).unwrap_or_default() {
             context.meter().add_reused(1);
             self.land(None, &waiting, Vec::new(), ending.clone());
         }
         self.land(Some(key), &row, calls, ending);
         Ok(())
-    }
-
-    fn ending(&self, answer: &str, call: CallId) -> Ending {
-        match (self.work.read)(answer) {
-            Ok((text, blocks)) => Ending::Answered { text, blocks, call },
-            Err((class, message)) => rejected(class, message),
-        }
     }
 
     fn land(&mut self, key: Option<[u8; 16]>, row: &Claimed, calls: Vec<NewCall>, ending: Ending) {
@@ -424,14 +344,16 @@ impl Driver<'_> {
                 Ending::Answered { .. } => done += 1,
                 Ending::Rejected { .. } => rejected += 1,
                 // It is there to be claimed again, by this process as well.
-                Ending::Released => self.claimed -= 1,
+                Ending::Released => self.quota.give_back(1),
             }
             let Some(key) = key else { continue };
+            self.purse.settle(&key);
             // Rows that came while the answer was being committed find it in the ledger when they are claimed again.
             for waiting in self.asking.remove(&key).unwrap_or_default() {
                 self.land(None, &waiting, Vec::new(), Ending::Released);
             }
         }
+        self.quota.reject(rejected);
         context.meter().add_done(done);
         context.meter().add_rejected(rejected);
     }
@@ -447,9 +369,10 @@ impl Driver<'_> {
 
     /// With nothing in hand: whether nothing is left, looking once more for what others left behind.
     async fn is_finished(&mut self, context: &mut Context<AnyStage>) -> anyhow::Result<bool> {
-        if context.limit.is_some_and(|limit| self.claimed >= limit) {
+        if self.quota.left() == 0 {
             return Ok(true);
         }
+        self.purse.close(&context.store).await?;
         let (id, ended) = (context.id(), *context.inputs_ended.borrow());
         let seen =
             context.store.feed(id, context.needs[0][0], self.work.inputs, self.work.samples, &mut self.follow).await?;
@@ -458,8 +381,17 @@ impl Driver<'_> {
             return Ok(false);
         }
         // An input may have been committed by a transaction that was still open at the last look.
-        if ended && self.follow.is_complete(&context.store).await? && !context.store.has_open_tasks(id).await? {
-            return Ok(true);
+        if ended && self.follow.is_complete(&context.store).await? {
+            if !std::mem::replace(&mut self.may_claim, true) {
+                return Ok(false);
+            }
+            if !context.store.has_open_tasks(id).await? {
+                let out = context.store.rows_out(id).await?;
+                if out > 0 {
+                    bail!("{out} rows are out in batches: `codepmp batch import` brings their answers, then run again");
+                }
+                return Ok(true);
+            }
         }
         // Leased rows are with another worker, or with one that died, or were leased by a claim whose reply was lost.
         context.store.release(id, context.worker).await?;
@@ -471,13 +403,4 @@ impl Driver<'_> {
         }
         Ok(false)
     }
-}
-
-fn rejected(class: &str, message: String) -> Ending {
-    Ending::Rejected { class: class.to_owned(), message }
-}
-
-/// Postgres text cannot hold NUL.
-fn clean(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
 }

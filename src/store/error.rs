@@ -1,6 +1,7 @@
 //! What can go wrong with the database.
 
 use super::pool::DatabaseError;
+use crate::config::Position;
 
 /// Result of a store operation.
 pub type StoreResult<T> = Result<T, StoreError>;
@@ -14,6 +15,14 @@ pub enum StoreError {
     /// A query that was not retried, as the server or the connection says.
     #[error("the database failed: {0}")]
     Query(#[from] sqlx::Error),
+    /// A query from outside is wrong.
+    #[error("{}{error}", place(*.position))]
+    Wrong {
+        /// What the server says.
+        error: sqlx::Error,
+        /// Where in the query, if the server says.
+        position: Option<Position>,
+    },
     /// Another process committed what this one was about to.
     #[error("another process has worked on the same stage; nothing was lost, run again")]
     Overtaken,
@@ -25,4 +34,8 @@ pub enum StoreError {
         /// Its identifier.
         id: String,
     },
+}
+
+fn place(position: Option<Position>) -> String {
+    position.map(|Position { line, column }| format!("at line {line}, column {column}: ")).unwrap_or_default()
 }

@@ -2,9 +2,11 @@
 
 use futures::TryStreamExt as _;
 use serde_json::{Map, Value};
+use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 use sqlx::{Column as _, Executor as _, Row as _, SqlSafeStr as _, Statement as _};
 
-use super::{Store, StoreResult};
+use super::{Store, StoreError, StoreResult};
+use crate::config::Position;
 use crate::ids::RunId;
 
 /// Figures of a run, as the summary shows them: what its stages hold by now, and what the run itself called.
@@ -66,6 +68,23 @@ pub struct UsageFigure {
     pub mean_latency_ms: Option<f64>,
 }
 
+/// Stands before a query, so that rows come as JSON.
+const WRAP: &str = "select row_to_json(q)::text from (";
+
+/// What the server says about `query`, which was sent behind `before` characters of ours.
+fn wrong(error: sqlx::Error, query: &str, before: usize) -> StoreError {
+    let Some(database) = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>()) else {
+        return error.into();
+    };
+    let position = match database.position() {
+        Some(PgErrorPosition::Original(at)) => at.checked_sub(before + 1),
+        _ => None,
+    };
+    // Postgres counts characters.
+    let offset = position.map(|at| query.char_indices().nth(at).map_or(query.len(), |(offset, _)| offset));
+    StoreError::Wrong { position: offset.map(|offset| Position::of(query, offset)), error }
+}
+
 impl Store {
     /// Runs a query (`select`, `with`, `values` or `table`) read-only; `each` gets the column names and one row after
     /// the other, values in JSON as Postgres makes it. Returns the column names.
@@ -74,14 +93,16 @@ impl Store {
         query: &str,
         mut each: impl FnMut(&[String], Vec<Value>) -> std::io::Result<()> + Send,
     ) -> StoreResult<Vec<String>> {
-        let query = query.trim().trim_end_matches(';');
+        // What stands before it stays, so that positions are those of the query as it was written.
+        let query = query.trim_end().trim_end_matches(';');
         let mut tx = self.pool().begin().await?;
         tx.execute("set transaction read only").await?;
-        let statement = (&mut *tx).prepare(sqlx::AssertSqlSafe(query.to_owned()).into_sql_str()).await?;
+        let statement = (&mut *tx).prepare(sqlx::AssertSqlSafe(query.to_owned()).into_sql_str()).await;
+        let statement = statement.map_err(|error| wrong(error, query, 0))?;
         let columns: Vec<String> = statement.columns().iter().map(|column| column.name().to_owned()).collect();
-        let wrapped = format!("select row_to_json(q)::text from ({query}\n) q");
+        let wrapped = format!("{WRAP}{query}\n) q");
         let mut rows = sqlx::query(sqlx::AssertSqlSafe(wrapped)).fetch(&mut *tx);
-        while let Some(row) = rows.try_next().await? {
+        while let Some(row) = rows.try_next().await.map_err(|error| wrong(error, query, WRAP.len()))? {
             let object: Map<String, Value> = serde_json::from_str(row.try_get(0)?).unwrap_or_default();
             let values = columns.iter().map(|name| object.get(name).cloned().unwrap_or_default()).collect();
             each(&columns, values).map_err(sqlx::Error::Io)?;

@@ -70,6 +70,14 @@ async fn a_finished_run_is_looked_at_from_every_side() {
         let ended = site.run(&["sql", refused]).await;
         assert!(matches!(ended.code, Some(1 | 2)) && ended.stderr.starts_with("error: "), "{ended:?}");
     }
+    for (wrong, place) in [
+        ("select id\n  from pairs\n where nothing = 1", "at line 3, column 8: "),
+        ("\n select 'é', nothing;\n", "at line 2, column 14: "),
+        ("select id from pairs order by\n id limit", "at line 2, column 10: "),
+    ] {
+        let ended = site.run(&["sql", wrong]).await.with(2);
+        assert!(ended.stderr.contains(place), "{wrong}: {ended:?}");
+    }
     // A write hidden in a query, which only the transaction can refuse.
     let hidden = "select setval('pairs_id_seq', 1)";
     let ended = site.run(&["sql", hidden]).await;
@@ -120,8 +128,17 @@ async fn exports_hold_every_pair_in_three_formats_with_no_repository_on_both_sid
             assert!(columns.contains(&column), "{columns:?}");
         }
     }
-    let left: Vec<_> = std::fs::read_dir(site.path("columns")).unwrap().collect();
-    assert_eq!(left.len(), 2, "{left:?}");
+    let names = std::fs::read_dir(site.path("columns")).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: BTreeSet<_> = names.map(|name| name.into_string().unwrap()).collect();
+    assert_eq!(left, ["README.md", "test.parquet", "train.parquet"].map(str::to_owned).into());
+    let card = site.read("columns/README.md");
+    assert!(card.starts_with("---\npretty_name: \"pairs\"\nlicense: "), "{card}");
+    let rows = format!(
+        "  - name: train\n    num_bytes: {}\n    num_examples: {}",
+        site.size("columns/train.parquet"),
+        train.len()
+    );
+    assert!(card.contains(&rows) && card.contains("path: \"test.parquet\""), "{card}");
     site.run(&["export", "nowhere.toml", "--out", "x"]).await.with(2);
     site.run(&["export", "pipeline.toml", "--stage", "chosen", "--out", "x"]).await.with(2);
 }

@@ -4,6 +4,7 @@
 //! which request it was paid with.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ pub enum Reply {
     Malformed,
     /// Closes the connection in the middle of the answer.
     Drop,
+    /// Answers, but does not tell the tokens used.
+    Uncounted(String),
     /// Keeps the client waiting for so long before an answer.
     Late(Duration, String),
 }
@@ -62,6 +65,8 @@ pub struct Asked {
 type Script = Box<dyn Fn(&Question) -> Reply + Send + Sync>;
 
 struct Shared {
+    /// Requests that are being worked on.
+    open: AtomicU32,
     script: Mutex<Script>,
     latency: Duration,
     asked: Mutex<BTreeMap<String, Asked>>,
@@ -73,6 +78,13 @@ pub struct ModelServer {
     pub url: String,
     shared: Arc<Shared>,
     task: JoinHandle<()>,
+}
+
+/// What the server says of its models.
+fn models() -> String {
+    let model = |name: &str| json!({"id": name, "max_model_len": 4096});
+    let models = ["describer", "strong", "weak"].map(model);
+    json!({ "data": models }).to_string()
 }
 
 /// What each model answers when nothing goes wrong.
@@ -114,11 +126,15 @@ impl ModelServer {
     pub async fn start(latency: Duration, script: impl Fn(&Question) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
-        let shared = Arc::new(Shared { script: Mutex::new(Box::new(script)), latency, asked: Mutex::default() });
-        let models = || async { json!({"data": [{"id": "describer"}, {"id": "strong"}, {"id": "weak"}]}).to_string() };
+        let shared = Arc::new(Shared {
+            open: AtomicU32::new(0),
+            script: Mutex::new(Box::new(script)),
+            latency,
+            asked: Mutex::default(),
+        });
         let router = Router::new()
             .route("/v1/chat/completions", post(complete))
-            .route("/v1/models", get(models))
+            .route("/v1/models", get(async || models()))
             .with_state(Arc::clone(&shared));
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { url, shared, task }
@@ -132,6 +148,11 @@ impl ModelServer {
     /// What was asked so far, by reference.
     pub fn asked(&self) -> BTreeMap<String, Asked> {
         self.shared.asked.lock().unwrap().clone()
+    }
+
+    /// Number of requests that are being worked on.
+    pub fn open(&self) -> u32 {
+        self.shared.open.load(Ordering::SeqCst)
     }
 
     /// Number of requests so far, failed ones too.
@@ -151,6 +172,22 @@ impl Drop for ModelServer {
     }
 }
 
+/// A request that is being worked on, until it is answered or the client has gone.
+struct Open(Arc<Shared>);
+
+impl Open {
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.open.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// The references that stored answers carry.
 pub fn references(text: &str) -> Option<&str> {
     let start = ["note ", "noted_"].iter().find_map(|mark| text.find(mark).map(|at| at + mark.len()))?;
@@ -158,6 +195,7 @@ pub fn references(text: &str) -> Option<&str> {
 }
 
 async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response<Body> {
+    let _open = Open::new(&shared);
     let request: Value = serde_json::from_slice(&body).unwrap();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let reference = blake3::hash(&body).to_hex()[..16].to_owned();
@@ -178,8 +216,9 @@ async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: B
     let share = 0.5 + f64::from(blake3::hash(question.reference.as_bytes()).as_bytes()[1]) / 255.0;
     tokio::time::sleep(shared.latency.mul_f64(share)).await;
     let status = |status: u16, body: String| Response::builder().status(status).body(Body::from(body)).unwrap();
+    let counts = !matches!(reply, Reply::Uncounted(_));
     let (text, finish_reason) = match reply {
-        Reply::Text(text) => (text, "stop"),
+        Reply::Text(text) | Reply::Uncounted(text) => (text, "stop"),
         Reply::Cut(text) => (text, "length"),
         Reply::Late(wait, text) => {
             tokio::time::sleep(wait).await;
@@ -193,10 +232,13 @@ async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: B
         }
     };
     shared.asked.lock().unwrap().get_mut(&question.reference).unwrap().answers += 1;
-    let body = json!({
+    let mut body = json!({
         "choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": finish_reason}],
         "usage": {"prompt_tokens": question.prompt.len() / 4, "completion_tokens": text.len() / 4},
         "model": question.model,
     });
+    if !counts {
+        body["usage"] = Value::Null;
+    }
     status(200, body.to_string())
 }

@@ -39,14 +39,39 @@ async fn a_second_run_has_nothing_to_do_and_asks_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_limit_holds_for_each_stage_and_the_next_run_goes_on() {
-    let (site, _server) = small(1).await;
-    site.run(&["run", "pipeline.toml", "--limit", "5"]).await.with(0);
-    assert_eq!(site.number("select count(*) from documents").await, 5);
-    let stages =
-        "select coalesce(max(n), 0) from (select count(*) n from tasks where state = 'done' group by stage_id) t";
-    assert!(site.number(stages).await <= 5);
-    assert!(site.number("select count(*) from pairs").await <= 5);
+async fn a_limit_is_reached_exactly_in_each_stage_and_the_next_run_goes_on() {
+    let (site, server) = small(1).await;
+    for round in 1..=2 {
+        site.run(&["run", "pipeline.toml", "--limit", "5"]).await.with(0);
+        for count in [
+            "select count(*) from documents",
+            "select count(*) from descriptions",
+            "select count(*) from completions where role = 'chosen'",
+            "select count(*) from completions where role = 'rejected'",
+            "select count(*) from pairs",
+        ] {
+            assert_eq!(site.number(count).await, 5 * round, "{count}");
+        }
+    }
+    site.run(&["run", "pipeline.toml", "--select", "ingest,filter,dedupe,parse,describe"]).await.with(0);
+
+    // Rows that are rejected are made up for.
+    let chosen = "select count(*) from completions where role = 'chosen'";
+    let before = site.number(chosen).await;
+    server.follow(|question| match question.reference.as_bytes()[0] {
+        b'0'..=b'4' => Reply::Text("I would rather talk about the weather.".to_owned()),
+        _ => well(question),
+    });
+    site.run(&["run", "pipeline.toml", "--select", "chosen", "--limit", "20"]).await.with(1);
+    assert_eq!(site.number(chosen).await, before + 20);
+    // A model that never answers well is not asked about everything.
+    server.follow(|_| Reply::Text("It rains.".to_owned()));
+    let requests = server.requests();
+    site.run(&["run", "pipeline.toml", "--select", "rejected", "--limit", "8"]).await.with(1);
+    assert!((8..=16).contains(&(server.requests() - requests)), "{}", server.requests() - requests);
+
+    server.follow(well);
+    site.run(&["retry", "1"]).await;
     site.run(&["run", "pipeline.toml"]).await.with(0);
     let snippets = site.number("select count(*) from snippets").await;
     assert_eq!(site.number("select count(*) from pairs").await, 2 * snippets);
@@ -203,7 +228,8 @@ async fn while_the_database_does_not_commit_only_so_many_answers_are_gathered_as
     let mut blocker = site.pool().acquire().await.unwrap().detach();
     let mut transaction = blocker.begin().await.unwrap();
     transaction.execute("lock table llm_calls in share row exclusive mode").await.unwrap();
-    let run = site.start(&["run", "pipeline.toml"]);
+    let mut run = site.start(&["run", "pipeline.toml"]);
+    assert!(watch(&mut run, async || server.requests() > 0).await);
     tokio::time::sleep(Duration::from_millis(1500)).await;
     let gathered = server.requests();
     transaction.rollback().await.unwrap();

@@ -31,6 +31,7 @@ fn library() -> Option<std::path::PathBuf> {
     files.into_iter().find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().contains(".so")))
 }
 
+/// The program with the ONNX Runtime library that is there.
 pub fn command(site: &Site, arguments: &[&str]) -> Command {
     let mut command = site.command(arguments);
     if std::env::var_os("ORT_DYLIB_PATH").is_none()
@@ -41,7 +42,8 @@ pub fn command(site: &Site, arguments: &[&str]) -> Command {
     command
 }
 
-async fn run(site: &Site, arguments: &str) -> Ended {
+/// Runs the program with these words as arguments.
+pub async fn run(site: &Site, arguments: &str) -> Ended {
     let arguments: Vec<&str> = arguments.split_whitespace().collect();
     finish(command(site, &arguments).spawn().unwrap()).await
 }

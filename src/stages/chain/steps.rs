@@ -15,7 +15,7 @@ use crate::corpus::{self, Document, Provenance, Signals};
 use crate::dedupe::{ContentHash, Index, Sketch, Sketcher, Verdict};
 use crate::engine::Context;
 use crate::ids::{DocumentId, ShardId, StageId};
-use crate::python::{Parsed, Parser, Snippet};
+use crate::python::{Parsed, Parser, Snippet, layout};
 use crate::stages::AnyStage;
 use crate::stages::filter::{Filter, Measured};
 use crate::stages::parse::ParseSettings;
@@ -275,14 +275,14 @@ fn cut(parsed: &Parsed, content: &str, settings: &ParseSettings) -> Finding {
 }
 
 impl Fresh {
-    fn measure(self, parse_errors: u32) -> NewDocument {
+    fn measure(self, parse_errors: u32, comment_bytes: usize) -> NewDocument {
         let provenance = self.document.provenance.clone().unwrap_or_else(|| (*self.provenance).clone());
         NewDocument {
             id: DocumentId(0),
             shard: self.shard,
             provenance,
             content_hash: self.hash.to_bytes(),
-            signals: corpus::signals(&self.document.content),
+            signals: corpus::signals(&self.document.content, comment_bytes),
             parse_errors,
             document: self.document,
         }
@@ -297,7 +297,7 @@ impl Worked {
 
 fn work_new(work: &[(StageId, Step)], parser: &mut Parser, fresh: Fresh) -> Worked {
     let (hash, parsed) = (fresh.hash, parser.parse(&fresh.document.content));
-    let new = fresh.measure(parsed.errors());
+    let new = fresh.measure(parsed.errors(), parsed.comment_bytes());
     let content = &new.document.content;
     let findings = find(work, content, measured(&new), |settings| cut(&parsed, content, settings));
     Worked::new(new, hash, findings, false)
@@ -306,7 +306,8 @@ fn work_new(work: &[(StageId, Step)], parser: &mut Parser, fresh: Fresh) -> Work
 /// A copy is sketched all the same: where the first one was a near copy of a third, no index knows its hash.
 fn repeat(work: &[(StageId, Step)], fresh: Fresh) -> Worked {
     let hash = fresh.hash;
-    let new = fresh.measure(0);
+    let comment_bytes = layout(&fresh.document.content).comment_bytes;
+    let new = fresh.measure(0, comment_bytes);
     let findings = work.iter().map(|(_, step)| match step {
         Step::Dedupe(sketcher) => Finding::Sketch(sketcher.sketch(&new.document.content)),
         Step::Filter(_) | Step::Parse(_) => Finding::Open,

@@ -6,6 +6,7 @@
 
 mod base;
 mod choice;
+mod contamination;
 mod measure;
 mod record;
 mod run;
@@ -13,6 +14,7 @@ mod score;
 mod source;
 
 pub use choice::{PairChoice, Split};
+pub use contamination::refuse_contaminated;
 pub use measure::{Computing, Measured, accuracy};
 pub use record::Recorder;
 pub use run::{Told, brief, line, plan, refused, run};

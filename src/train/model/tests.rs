@@ -232,7 +232,10 @@ fn the_exported_graph_gives_the_same_rewards_with_padding_at_either_end() {
     for config in [config(), other()] {
         let mut trained = model(&config, settings(Saving::Save));
         let (_, wanted) = step(&mut trained, &batches(&pairs(), PACKED, 1000));
-        let graph = score_model::<RuntimeError>(&config, numbers).unwrap();
+        let graph = score_model::<RuntimeError>(&config, |graph, parameter| {
+            Ok(graph.weight(&parameter.name, Type::F32, &parameter.shape, Type::F32.encode(&numbers(parameter)?)))
+        })
+        .unwrap();
         let runtime = runtime();
         let session = runtime.session(&graph).unwrap();
         let rows: Vec<Vec<u32>> = pairs()
