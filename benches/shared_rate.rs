@@ -68,7 +68,7 @@ fn compare() -> support::Result<()> {
     let in_minute = |from: Instant| arrivals.iter().filter(|at| (from..from + MINUTE).contains(at)).count();
     let fullest = arrivals.iter().map(|at| in_minute(*at)).max().unwrap_or(0);
     // The last calls are few, since the rows end.
-    let steady = arrivals.iter().filter(|at| **at < last - Duration::from_secs(2)).count();
+    let steady = arrivals.iter().filter(|at| **at + Duration::from_secs(2) < last).count();
     let seconds = (last - first).as_secs_f64() - 2.0;
     head()?;
     row("first minute", in_minute(first) as f64, PER_MINUTE.into(), "requests", "97 %")?;

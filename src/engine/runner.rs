@@ -89,8 +89,12 @@ impl<S: Stage> Runner<S> {
     ///
     /// # Errors
     /// When the run cannot be entered; stages that fail are in the outcome.
-    pub async fn run(self, new: &NewRun, shutdown: &CancellationToken) -> anyhow::Result<Outcome> {
+    pub async fn run(mut self, new: &NewRun, shutdown: &CancellationToken) -> anyhow::Result<Outcome> {
         let ids = register(&self.plan, &self.store).await?;
+        let caps = self.store.joined_caps(self.options.caps, &ids).await?;
+        if caps != std::mem::replace(&mut self.options.caps, caps) {
+            tracing::warn!("held to the cap of a run of these stages that is going on");
+        }
         let entries: Vec<_> = (self.plan.stages.iter().zip(&ids))
             .map(|(planned, &id)| (id, planned.name.clone(), planned.stage.kind()))
             .collect();

@@ -135,6 +135,29 @@ const SPENT: &str = "select (sum(tokens))::bigint as tokens, (sum(microdollars))
         from preflights where model in (select model from stages where id = any($1))) s";
 
 impl Store {
+    /// `caps`, or lower ones of a run that goes on beside this one on any of `stages`.
+    pub async fn joined_caps(&self, caps: Caps, stages: &[StageId]) -> StoreResult<Caps> {
+        let (tokens, dollars): (Option<i64>, Option<f64>) = self
+            .retrying(|| async {
+                sqlx::query_as(
+                    "select min((u.options->>'max_tokens')::bigint), min((u.options->>'max_cost')::float8) from runs u
+                     where u.state = 'running' and (u.options ? 'max_tokens' or u.options ? 'max_cost')
+                       and exists (select from run_stages s where s.run_id = u.id and s.stage_id = any($1)
+                           and s.kind in ('describe', 'generate'))
+                       and exists (select from workers w join pg_locks l on l.locktype = 'advisory'
+                           and l.database = (select oid from pg_database where datname = current_database())
+                           and l.classid = x'636d70'::int and l.objid::bigint = w.id where w.run_id = u.id)",
+                )
+                .bind(stages)
+                .fetch_one(self.pool())
+                .await
+            })
+            .await?;
+        let microdollars = dollars.map(|dollars| (dollars * 1e6).round() as i64);
+        let lower = |one: Option<i64>, other: Option<i64>| one.into_iter().chain(other).min();
+        Ok(Caps { tokens: lower(caps.tokens, tokens), microdollars: lower(caps.microdollars, microdollars) })
+    }
+
     /// Sets what `account` has reserved to `held` and the first of `wishes` that the cap leaves room for; to `held` alone
     /// if there is none.
     pub async fn reserve(&self, account: &Account, held: Amount, wishes: &[Amount]) -> StoreResult<Reserved> {

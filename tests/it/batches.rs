@@ -15,7 +15,7 @@ use crate::site::{Site, finish, pipeline, watch};
 /// A laid out corpus with snippets; `describe` is the stage whose rows go into batches.
 async fn site(url: &str) -> Site {
     let site = Site::new().await;
-    corpus::lay(&site.path("corpus"), 4);
+    corpus::lay(&site.path("corpus"), 6);
     let prices = "price_input_per_million = 10.0\nprice_output_per_million = 20.0\n";
     let text = pipeline(url, 4).replace("preflight_completion", &format!("{prices}preflight_completion"));
     site.write(

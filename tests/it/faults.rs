@@ -250,10 +250,8 @@ fn runs_of(calls: &[String]) -> String {
             _ => runs.push((number, number, call)),
         }
     }
-    let runs = runs.into_iter().map(|(first, last, call)| match first == last {
-        true => format!("{first} {call}"),
-        false => format!("{first}-{last} {call}"),
-    });
+    let number = |first, last| if first == last { format!("{first}") } else { format!("{first}-{last}") };
+    let runs = runs.into_iter().map(|(first, last, call)| format!("{} {call}", number(first, last)));
     runs.collect::<Vec<_>>().join(", ")
 }
 
@@ -301,8 +299,8 @@ fn table(rows: &[Vec<String>]) -> String {
     let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
     let mut text = String::new();
     for row in rows {
-        let line: String = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$} | ")).collect();
-        text.push_str(line.trim_end_matches([' ', '|']));
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        text.push_str(cells.collect::<Vec<_>>().join(" | ").trim_end());
         text.push('\n');
     }
     text

@@ -81,6 +81,19 @@ async fn a_cap_on_tokens_holds_for_all_processes_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_joins_without_a_cap_is_held_to_that_of_the_run_beside_it() {
+    let (site, server) = site(40, 4).await;
+    let mut first = site.start(&["run", "pipeline.toml", "--max-tokens", "6000"]);
+    assert!(crate::site::watch(&mut first, async || server.answers() >= 3).await);
+    let second = site.start(&["run", "pipeline.toml"]);
+    let (first, second) = tokio::join!(finish(first), finish(second));
+    first.with(1);
+    assert!(second.with(1).stderr.contains("held to the cap"));
+    let used = site.number(TOKENS).await;
+    assert!((4000..=6000).contains(&used), "{used}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn answers_that_are_no_use_count_and_their_text_is_kept() {
     let (site, server) = site(1, 4).await;
     server.follow(|question| match question.model.as_str() {

@@ -13,8 +13,11 @@ const KEY: &str = "sk-planted-0123456789-abcdefghijklmnop";
 /// What would remain of it at a cut.
 const PART: &str = "planted-0123456789";
 
+/// What the server does for a model.
+type Way = (&'static str, fn(&Question) -> Act);
+
 /// Ways to send a key back, by model.
-const WAYS: [(&str, fn(&Question) -> Act); 12] = [
+const WAYS: [Way; 12] = [
     ("header", |q| echo(503, &format!("busy with {}", q.key), &q.key)),
     ("unauthorised", |q| echo(401, &format!("Incorrect API key provided: {}", q.key), &q.key)),
     ("throttled", |q| echo(429, &format!("{} is too fast", q.key), &q.key)),

@@ -170,11 +170,13 @@ fn source_of(context: &Context<AnyStage>, planned: &Planned<AnyStage>, train: &T
     if let Some(data) = &train.settings().data {
         return Ok(PairSource::Files(resolve(train.base(), data)));
     }
+    let marks = planned.needs.iter().filter(|&&need| context.plan.stages[need].stage.kind() == "decontaminate");
+    let marked_by = marks.map(|&need| context.all_ids[need]).collect();
     for &need in &planned.needs {
         let pairs = &context.plan.stages[need];
         if pairs.stage.kind() == "pair" {
             let (store, stage) = (context.store.clone(), context.all_ids[need]);
-            return Ok(PairSource::Stage { store, stage, name: pairs.name.clone() });
+            return Ok(PairSource::Stage { store, stage, name: pairs.name.clone(), marked_by });
         }
     }
     anyhow::bail!("a bug: a train stage without pairs")
