@@ -123,3 +123,8 @@ fn unknown(row: &Row) -> BenchmarkError {
     let fields = row.fields.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
     BenchmarkError::Unknown { place: row.place.clone(), fields, known: Format::names() }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+#[path = "tests.rs"]
+mod tests;

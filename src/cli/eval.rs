@@ -144,7 +144,7 @@ async fn compare(args: CompareArgs, data_dir: &Path) -> anyhow::Result<Exit> {
     for model in [first, second] {
         let found = obtain(&of(model), store.as_ref(), &args.result, &shutdown).await?;
         let Some(found) = found else { return Ok(Exit::Interrupted) };
-        rows.push(found.rows);
+        rows.push(vec![found.rows]);
     }
     let found = measuring::compared(asked.data.metric, &rows[0], &rows[1], asked.seed).map_err(WrongInput)?;
     if args.result.json {
