@@ -266,14 +266,14 @@ async fn stages_train_from_each_other_and_print_what_was_measured_and_do_nothing
     assert!(first.stdout.contains("Measured on held-out pairs") && first.stdout.contains("mean of 2"), "{first:?}");
     let counts = "select 100 * (select count(*) from training_runs where state = 'done') + count(*) from evaluations
                   where stage_id is not null";
-    assert_eq!(site.number(counts).await, 303);
+    assert_eq!(site.number(counts).await, 304);
     let based = "select count(*) from training_runs t join training_runs b on b.id = t.base_training_run_id
                  where b.name = 'pretrained' and t.name = 'finetuned'";
     assert_eq!(site.number(based).await, 2);
     let steps = site.number("select count(*) from training_metrics").await;
     assert_eq!(steps, 12 + 2 * 3);
     let second = run(&site, "run pipeline.toml").await.with(0);
-    assert_eq!(site.number(counts).await, 303, "{second:?}");
+    assert_eq!(site.number(counts).await, 304, "{second:?}");
     assert_eq!(site.number("select count(*) from training_metrics").await, steps);
     let plan = run(&site, "plan pipeline.toml --format json").await.with(0);
     let plan: Value = serde_json::from_str(&plan.stdout).unwrap();
