@@ -10,7 +10,7 @@
 //! train                            pairs into batches, checkpoints, model folders
 //! eval                             measures with their uncertainty
 //! llm  store  corpus  runtime      models; SQL; archives and files; ONNX Runtime
-//! sandbox  benchmark               beside them: answers' code in a cage; what others publish, read as items to be scored
+//! sandbox  benchmark               answers' code in a cage; what others publish, as items to be scored
 //! dedupe  python  graph  nn        pure code: no I/O, no clock, no async
 //! config  env  ids  shutdown  telemetry  progress
 //! ```

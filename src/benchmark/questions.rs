@@ -33,10 +33,9 @@ pub(super) fn math(row: &Row, number: usize) -> BenchmarkResult<Item> {
 
 /// HumanEval (Chen et al. 2021): the `prompt` is the head of a function, `test` defines `check`, which is given it.
 pub(super) fn humaneval(row: &Row) -> BenchmarkResult<Item> {
-    let (prompt, entry_point) = (row.text("prompt")?, row.text("entry_point")?);
-    let tests = format!("{}\n\ncheck({entry_point})", row.text("test")?.trim_end());
-    let test = CodeTest { head: prompt.clone(), entry_point: Some(entry_point), tests };
-    Ok(Item::new(row.name("task_id")?, String::new(), prompt, Task::Code(test)))
+    let (prompt, test, entry_point) = (row.text("prompt")?, row.text("test")?, row.text("entry_point")?);
+    let task = Task::Code(CodeTest::HumanEval { prompt: prompt.clone(), test, entry_point });
+    Ok(Item::new(row.name("task_id")?, String::new(), prompt, task))
 }
 
 /// MBPP (Austin et al. 2021): `text` of the full set, `prompt` of the sanitized one; the tests are shown to the model, as
@@ -49,8 +48,7 @@ pub(super) fn mbpp(row: &Row) -> BenchmarkResult<Item> {
         None => Vec::new(),
     };
     setup.extend(row.optional_text("test_setup_code")?.filter(|code| !code.trim().is_empty()));
+    let setup = setup.join("\n").replace("\r\n", "\n");
     let prompt = format!("{}\nYour code should pass these tests:\n\n{}\n", asked.trim_end(), tests.join("\n"));
-    let tests = setup.iter().chain(&tests).map(|line| line.replace("\r\n", "\n")).collect::<Vec<_>>().join("\n");
-    let test = CodeTest { head: String::new(), entry_point: None, tests };
-    Ok(Item::new(row.name("task_id")?, String::new(), prompt, Task::Code(test)))
+    Ok(Item::new(row.name("task_id")?, String::new(), prompt, Task::Code(CodeTest::Mbpp { setup, tests })))
 }

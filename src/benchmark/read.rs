@@ -45,7 +45,7 @@ impl Benchmark {
                 Task::Choice { answer, .. } => add(&answer.to_string()),
                 Task::Ranking { correct, .. } => add(&correct.len().to_string()),
                 Task::Answer { gold, .. } => add(gold),
-                Task::Code(test) => add(&test.tests),
+                Task::Code(test) => add(&test.text()),
             }
         }
         hasher.finalize().to_hex()[..32].to_owned()
@@ -123,3 +123,8 @@ fn unknown(row: &Row) -> BenchmarkError {
     let fields = row.fields.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
     BenchmarkError::Unknown { place: row.place.clone(), fields, known: Format::names() }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+#[path = "tests.rs"]
+mod tests;

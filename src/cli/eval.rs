@@ -27,12 +27,12 @@ pub async fn eval(command: EvalCommand, data_dir: &Path) -> anyhow::Result<Exit>
         EvalCommand::Accuracy(args) => accuracy(args, data_dir).await,
         EvalCommand::BestOfN(BestOfNArgs { model, data, samples, limit, benchmark, device, result }) => {
             let data = read(Metric::BestOfN, &data, samples.as_ref(), limit, &benchmark)?;
-            let asked = asked(model, data, &device, benchmark.seed, data_dir);
+            let asked = asked(model, data, &device, benchmark.seed, data_dir).await?;
             measure(&asked, open(&result, data_dir).await?.as_ref(), &result).await
         }
         EvalCommand::Choice(ChoiceArgs { model, data, limit, benchmark, device, result }) => {
             let data = read(Metric::Choice, &data, None, limit, &benchmark)?;
-            let asked = asked(model, data, &device, benchmark.seed, data_dir);
+            let asked = asked(model, data, &device, benchmark.seed, data_dir).await?;
             measure(&asked, open(&result, data_dir).await?.as_ref(), &result).await
         }
         EvalCommand::Compare(args) => compare(args, data_dir).await,
@@ -58,7 +58,7 @@ async fn accuracy(args: AccuracyArgs, data_dir: &Path) -> anyhow::Result<Exit> {
         }
         Data::pairs(&pairs, source.to_string())
     };
-    let asked = asked(args.model, data, &args.device, args.benchmark.seed, data_dir);
+    let asked = asked(args.model, data, &args.device, args.benchmark.seed, data_dir).await?;
     measure(&asked, store.as_ref(), &args.result).await
 }
 
@@ -90,9 +90,9 @@ async fn open(result: &ResultArgs, data_dir: &Path) -> anyhow::Result<Option<Sto
     Ok(if result.no_db { None } else { Some(Store::open(data_dir).await?) })
 }
 
-fn asked(model: PathBuf, data: Data, device: &DeviceArgs, seed: u64, data_dir: &Path) -> Asked {
-    let library_dir = data_dir.to_owned();
-    Asked { model, data: Arc::new(data), computing: computing(device), seed, library_dir, judge: None }
+async fn asked(model: PathBuf, data: Data, device: &DeviceArgs, seed: u64, data_dir: &Path) -> anyhow::Result<Asked> {
+    let (library_dir, judge) = (data_dir.to_owned(), measuring::judge_for(&data).await?);
+    Ok(Asked { model, data: Arc::new(data), computing: computing(device), seed, library_dir, judge })
 }
 
 /// Measures, keeps and prints.
@@ -136,7 +136,7 @@ async fn compare(args: CompareArgs, data_dir: &Path) -> anyhow::Result<Exit> {
         );
     };
     let data = read(args.metric, &args.data, args.samples.as_ref(), args.limit, &args.benchmark)?;
-    let asked = asked(first.clone(), data, &args.device, args.benchmark.seed, data_dir);
+    let asked = asked(first.clone(), data, &args.device, args.benchmark.seed, data_dir).await?;
     let store = open(&args.result, data_dir).await?;
     let shutdown = crate::shutdown::on_signals().context("setting up Ctrl-C")?;
     let of = |model: &PathBuf| Asked { model: model.clone(), ..asked.clone() };
@@ -144,7 +144,7 @@ async fn compare(args: CompareArgs, data_dir: &Path) -> anyhow::Result<Exit> {
     for model in [first, second] {
         let found = obtain(&of(model), store.as_ref(), &args.result, &shutdown).await?;
         let Some(found) = found else { return Ok(Exit::Interrupted) };
-        rows.push(found.rows);
+        rows.push(vec![found.rows]);
     }
     let found = measuring::compared(asked.data.metric, &rows[0], &rows[1], asked.seed).map_err(WrongInput)?;
     if args.result.json {

@@ -1,5 +1,7 @@
 //! `evaluate`: measures the models of train stages, on held-out pairs or on a benchmark.
 
+mod together;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -30,6 +32,9 @@ pub struct EvaluateSettings {
     /// A generator's samples in a file of their own: rows of id (or task_id) and samples, or one sample (or completion).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub samples: Option<String>,
+    /// A train stage among `needs` that all others are compared with, item by item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<String>,
     /// How the rows of a benchmark are chosen and put to a model.
     #[serde(default)]
     pub benchmark: DataSettings,
@@ -47,14 +52,21 @@ fn test_split() -> PairChoice {
 pub struct Evaluate {
     settings: EvaluateSettings,
     base: PathBuf,
+    /// Place of the baseline's stage among the needs.
+    baseline: Option<usize>,
 }
 
 impl Evaluate {
-    /// Checks the settings.
+    /// Checks the settings; `needs` are the names in the file.
     ///
     /// # Errors
     /// The name of the setting that is wrong, and why.
-    pub fn new(settings: EvaluateSettings, base: PathBuf) -> Result<Self, (&'static str, String)> {
+    pub fn new(settings: EvaluateSettings, base: PathBuf, needs: &[&str]) -> Result<Self, (&'static str, String)> {
+        let place = |name: &String| {
+            let place = needs.iter().position(|need| need == name);
+            place.ok_or_else(|| ("baseline", format!("`{name}` is not among the needs: {}", needs.join(", "))))
+        };
+        let baseline = settings.baseline.as_ref().map(place).transpose()?;
         settings.pairs.check().map_err(|message| ("pairs", message))?;
         settings.benchmark.check().map_err(|message| ("benchmark", message))?;
         settings.computing.check().map_err(|message| ("computing", message))?;
@@ -65,7 +77,7 @@ impl Evaluate {
         if settings.samples.is_some() && metric != Metric::BestOfN {
             return Err(("samples", format!("{} takes no samples: best_of_n does", metric.name())));
         }
-        Ok(Self { settings, base })
+        Ok(Self { settings, base, baseline })
     }
 
     /// Measures every model that is not measured yet on these items.
@@ -81,12 +93,17 @@ impl Evaluate {
 
     async fn measure_all(&self, context: &Context<AnyStage>) -> anyhow::Result<()> {
         let data = Arc::new(self.read(context).await?);
+        let judge = measuring::judge_for(&data).await?;
         let known = context.store.evaluations_of(context.id()).await?;
         let mut open = self.models(context).await?;
         open.retain(|(training, _)| {
             !known.iter().any(|row| row.training_run_id == Some(training.id) && row.data_mark == data.mark)
         });
         context.meter().set_total(open.len() as u64);
+        let told = known.iter().any(|row| row.training_run_id.is_none() && row.data_mark == data.mark);
+        if open.is_empty() && told {
+            return Ok(());
+        }
         for (training, folder) in open {
             if context.shutdown.is_cancelled() {
                 return Ok(());
@@ -97,7 +114,7 @@ impl Evaluate {
                 computing: self.settings.computing.clone(),
                 seed: self.settings.benchmark.seed,
                 library_dir: context.data_dir.clone(),
-                judge: None,
+                judge: judge.clone(),
             };
             let Some(found) = measuring::measure(&asked, Some(&context.store), None, &context.shutdown).await? else {
                 return Ok(());
@@ -107,7 +124,7 @@ impl Evaluate {
             context.meter().add_done(1);
             context.meter().set_note(format!("{} {}", training.name, found.brief()));
         }
-        Ok(())
+        together::summarise(context, &data, self.baseline, self.settings.benchmark.seed).await
     }
 
     /// The trainings and model folders of all train stages that it stands on.
@@ -164,6 +181,10 @@ impl Kind for Evaluate {
         if let Some(samples) = &settings.samples {
             identity["samples"] = json!(samples);
         }
+        // The stage's name may change; its place among the needs is what counts.
+        if let Some(place) = self.baseline {
+            identity["baseline"] = json!(place);
+        }
         identity
     }
 
@@ -175,6 +196,11 @@ impl Kind for Evaluate {
         }
         if !needs.iter().any(|(_, stage)| stage.kind() == "train") {
             return Err("it needs at least one train stage: its models are measured".into());
+        }
+        if let Some((name, stage)) =
+            self.baseline.map(|place| needs[place]).filter(|(_, stage)| stage.kind() != "train")
+        {
+            return Err(format!("the baseline `{name}` makes no model: it is a {} stage", stage.kind()));
         }
         training::check_source(needs, self.settings.data.as_deref())
     }

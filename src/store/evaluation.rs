@@ -157,6 +157,20 @@ impl Store {
         .await
     }
 
+    /// The latest scoring of each training that a stage made on a set of items.
+    pub async fn scorings_of(&self, stage: StageId, data_mark: &str) -> StoreResult<Vec<ScoringRow>> {
+        let columns = SCORING.replacen("select", "select distinct on (training_run_id)", 1);
+        let statement = format!("{columns} where stage_id = $1 and data_mark = $2 order by training_run_id, id desc");
+        self.retrying(|| async {
+            sqlx::query_as(sqlx::AssertSqlSafe(statement.clone()))
+                .bind(stage)
+                .bind(data_mark)
+                .fetch_all(self.pool())
+                .await
+        })
+        .await
+    }
+
     /// The scoring with that id.
     pub async fn scoring(&self, id: ScoringId) -> StoreResult<Option<ScoringRow>> {
         let statement = format!("{SCORING} where id = $1");

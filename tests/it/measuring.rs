@@ -51,38 +51,125 @@ async fn best_of_n_is_measured_kept_by_item_and_printed_with_votes_and_chance() 
     assert_eq!(site.number(right).await, 3);
 }
 
+/// The figures of an `eval ... --json`.
+fn figures(ended: &Ended) -> Vec<(String, f64)> {
+    let found: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let figures = found["figures"].as_array().unwrap().iter();
+    figures.map(|figure| (figure["metric"].as_str().unwrap().to_owned(), figure["value"].as_f64().unwrap())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn published_formats_are_measured_and_two_models_compared_without_scoring_again() {
+    let site = site().await;
+    train(&site, "one", "0").await;
+    train(&site, "two", "5").await;
+    let eval = async |command: &str, data: &str| {
+        run(&site, &["eval", command, "--model", "one", "--data", &fixture(data), "--json"]).await.with(0)
+    };
+    let names = |ended: &Ended| figures(ended).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!(names(&eval("choice", "reclor.json").await), ["choice"]);
+    assert_eq!(names(&eval("choice", "logiqa2.txt").await), ["choice"]);
+    assert_eq!(names(&eval("accuracy", "reclor.json").await), ["accuracy"]);
+    let shepherd = eval("accuracy", "math-shepherd.jsonl").await;
+    assert_eq!(names(&shepherd), ["accuracy"]);
+    assert!(shepherd.stdout.contains("no right solution to compare with"), "{shepherd:?}");
+    let ranked = eval("accuracy", "reward-bench-2.jsonl").await;
+    let subsets = ["reward_bench_2", "reward_bench_2/Factuality", "reward_bench_2/Math", "reward_bench_2/Ties"];
+    assert_eq!(names(&ranked), subsets);
+
+    let scorings = site.number("select count(*) from scorings").await;
+    let data = fixture("reclor.json");
+    let compare =
+        ["eval", "compare", "--model", "one", "--model", "two", "--metric", "choice", "--data", &data, "--json"];
+    let compared = run(&site, &compare).await.with(0);
+    let compared: Value = serde_json::from_str(&compared.stdout).unwrap();
+    let found = &compared["compared"][0];
+    let gap = found["first"].as_f64().unwrap() - found["second"].as_f64().unwrap();
+    assert!((found["difference"]["value"].as_f64().unwrap() - gap).abs() < 1e-9, "{compared}");
+    assert_eq!(site.number("select count(*) from scorings").await, scorings + 1, "the first model was scored before");
+    run(&site, &compare).await.with(0);
+    assert_eq!(site.number("select count(*) from scorings").await, scorings + 1, "nothing is scored twice");
+    let alone = run(&site, &["eval", "compare", "--model", "one", "--data", &data]).await.with(2);
+    assert!(alone.stderr.contains("compare takes two"), "{alone:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_are_judged_in_the_sandbox_or_not_at_all() {
+    let site = site().await;
+    train(&site, "one", "0").await;
+    let (data, samples) = (fixture("humaneval.jsonl.gz"), fixture("humaneval-samples.jsonl"));
+    let arguments = ["eval", "best-of-n", "--model", "one", "--data", &data, "--samples", &samples, "--json"];
+    let ended = run(&site, &arguments).await;
+    if codepmp::sandbox::Sandbox::find().await.is_err() {
+        assert!(ended.code == Some(2) && ended.stderr.contains("run in a sandbox only"), "{ended:?}");
+        return;
+    }
+    let found = figures(&ended.with(0));
+    let value = |metric: &str| found.iter().find(|(name, _)| name == metric).map(|(_, value)| *value).unwrap();
+    assert!((value("random@1") - 0.5).abs() < 1e-9 && (value("oracle@4") - 1.0).abs() < 1e-9, "{found:?}");
+    assert!(found.iter().all(|(name, _)| !name.starts_with("majority")), "programs do not vote: {found:?}");
+    let kept = "select count(*) from evaluation_items where correct = '{true,false,true,false}' and answers is null";
+    assert_eq!(site.number(kept).await, 1);
+}
+
 const PIPELINE: &str = r#"
 [[stages]]
 name = "model"
 kind = "train"
 data = "pairs"
 init = { preset = "tiny", vocab = 400 }
+seeds = 2
 training = { objective = "rm", max_steps = 2, batch_pairs = 8, learning_rate = 3e-3, max_length = 128, export_onnx = false }
+
+[[stages]]
+name = "longer"
+kind = "train"
+data = "pairs"
+init = { preset = "tiny", vocab = 400 }
+training = { objective = "rm", max_steps = 4, batch_pairs = 8, learning_rate = 3e-3, max_length = 128, export_onnx = false }
 
 [[stages]]
 name = "best"
 kind = "evaluate"
-needs = ["model"]
+needs = ["model", "longer"]
 metric = "best_of_n"
 data = "samples.jsonl"
+baseline = "longer"
 benchmark = { template = "Question: {{ prompt }}\nAnswer: " }
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stage_measures_a_benchmark_once_and_shows_it_in_the_summary() {
+async fn a_stage_measures_a_benchmark_once_over_seeds_and_beside_a_baseline() {
     let site = site().await;
     site.write("samples.jsonl", std::fs::read(fixture("samples.jsonl")).unwrap());
     site.write("pipeline.toml", PIPELINE);
     let first = run(&site, &["run", "pipeline.toml"]).await.with(0);
-    assert!(first.stdout.contains("best_of_n@4"), "{first:?}");
+    assert!(first.stdout.contains("best_of_n@4") && first.stdout.contains("mean_best_of_n@4"), "{first:?}");
+    // Three models of 15 figures; means over seeds and differences at the three sizes.
     let counts = "select 1000 * (select count(*) from scorings where stage_id is not null) + count(*) from evaluations
                   where stage_id is not null";
-    assert_eq!(site.number(counts).await, 1015);
+    assert_eq!(site.number(counts).await, 3000 + 3 * 15 + 3 + 3);
+    let together = "select count(*) from evaluations where model = 'model' and training_run_id is null
+                    and (metric = 'mean_best_of_n@4' and details ->> 'seeds' = '2'
+                         or metric = 'best_of_n@2_difference' and details ->> 'baseline' = 'longer')";
+    assert_eq!(site.number(together).await, 2);
     run(&site, &["run", "pipeline.toml"]).await.with(0);
-    assert_eq!(site.number(counts).await, 1015);
+    assert_eq!(site.number(counts).await, 3000 + 3 * 15 + 3 + 3);
     let plan = run(&site, &["plan", "pipeline.toml", "--format", "json"]).await.with(0);
     let plan: Value = serde_json::from_str(&plan.stdout).unwrap();
     assert!(plan["stages"].as_array().unwrap().iter().all(|stage| stage["state"] == "fresh"), "{plan}");
+    let mistakes = [
+        ("baseline = \"longer\"", "baseline = \"nobody\"", "`nobody` is not among the needs"),
+        ("data = \"samples.jsonl\"", "samples = \"samples.jsonl\"", "best_of_n is measured on a file"),
+        ("metric = \"best_of_n\"", "metric = \"choice\"\nsamples = \"x\"", "choice takes no samples"),
+        ("{{ prompt }}", "{{ question }}", "unknown variable `question`"),
+        ("metric = \"best_of_n\"", "metric = \"best\"", "unknown variant `best`"),
+    ];
+    for (old, new, says) in mistakes {
+        site.write("wrong.toml", PIPELINE.replacen(old, new, 1));
+        let ended = run(&site, &["validate", "wrong.toml"]).await.with(2);
+        assert!(ended.stderr.contains(says), "{new}: not {says:?} in {}", ended.stderr);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

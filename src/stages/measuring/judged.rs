@@ -60,15 +60,12 @@ fn one(item: &Item, judge: Option<&dyn Judge>) -> anyhow::Result<Judged> {
                 return Err(WrongInput(message.to_owned()).into());
             };
             let mut unjudged = None;
-            let mut right = |text: &String| {
-                let Some(program) = test.program(text) else { return false };
-                match judge.judge(&program) {
-                    Verdict::Passed => true,
-                    Verdict::Failed => false,
-                    Verdict::Error(reason) => {
-                        unjudged.get_or_insert(reason);
-                        false
-                    }
+            let mut right = |text: &String| match judge.judge(test, text) {
+                Verdict::Passed => true,
+                Verdict::Failed => false,
+                Verdict::Error(reason) => {
+                    unjudged.get_or_insert(reason);
+                    false
                 }
             };
             let correct = item.samples.iter().map(&mut right).collect();
@@ -85,8 +82,8 @@ mod tests {
 
     struct Scripted;
     impl Judge for Scripted {
-        fn judge(&self, program: &str) -> Verdict {
-            match program {
+        fn judge(&self, _: &CodeTest, answer: &str) -> Verdict {
+            match answer {
                 program if program.contains("good") => Verdict::Passed,
                 program if program.contains("odd") => Verdict::Error("no room".to_owned()),
                 _ => Verdict::Failed,
@@ -111,7 +108,7 @@ mod tests {
 
     #[test]
     fn programs_are_judged_by_a_judge_alone() {
-        let test = CodeTest { head: String::new(), entry_point: None, tests: "assert f()".into() };
+        let test = CodeTest::Mbpp { setup: String::new(), tests: vec!["assert f()".into()] };
         let item = item(Task::Code(test), &["good = 1", "bad = 1", "odd = 1", "Prose alone, sorry."]);
         let error = judge(std::slice::from_ref(&item), None).unwrap_err();
         assert!(error.is::<WrongInput>() && error.to_string().contains("sandbox"), "{error}");

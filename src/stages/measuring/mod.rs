@@ -9,6 +9,7 @@
 //! Invariants: a text that cannot be scored ranks last and stays in the denominator of choices and best-of-N; figures
 //! depend on rows and seed alone, never on timing.
 
+mod caged;
 mod data;
 mod figures;
 mod judged;
@@ -17,6 +18,7 @@ mod measure;
 mod score;
 mod side_by_side;
 
+pub use caged::judge_for;
 pub use data::{Data, DataSettings};
 pub use figures::{Figure, figures, item_values};
 pub use mark::model_mark;

@@ -187,6 +187,7 @@ pub fn refused(error: TrainError) -> anyhow::Error {
         | TrainError::Folder(_)
         | TrainError::Data(_)
         | TrainError::Device(_)
+        | TrainError::WrongDevice { .. }
         | TrainError::NoPairs { .. }
         | TrainError::NoRewardHead { .. }
         | TrainError::Checkpoint(
