@@ -136,7 +136,10 @@ impl SampleEfficiency {
         let source = training::source_of(context, settings.data.as_deref(), &self.base)?;
         let test = Arc::new(source.read(&settings.test).await?);
         let drawer = Drawer::new(context, test, &settings.computing, settings.keep_models).await?;
-        let drawer = drawer.with_questions(self.questions().await?);
+        let drawer = match self.questions().await? {
+            Some(questions) => drawer.with_questions(questions).await?,
+            None => drawer,
+        };
         let whole = source.read(&settings.pairs).await?.len();
         if whole == 0 {
             return Err(training::WrongInput(format!("{source} has no pairs to train on: see `pairs`")).into());
