@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::landing::{Landing, ending, land, rejected};
 use super::purse::{CapReached, Purse};
@@ -27,12 +27,15 @@ use crate::store::budget::Account;
 use crate::store::tasks::{Claimed, Follow};
 
 /// Commits under way at once: answers that land while one waits for the disk need not wait for it as well.
-const COMMITS: usize = 3;
+const COMMITS: usize = 2;
 /// A further commit is started for this part of the concurrency, so that commits stay large under load.
-const COMMIT_PART: usize = 8;
+const COMMIT_PART: usize = 4;
+/// How long answers wait for others to be committed with, while there are few of them and none is being committed: a commit
+/// costs the server as much as forty answers do.
+const GATHER: Duration = Duration::from_millis(5);
 /// Pause between two looks at a queue that is empty for now.
 const IDLE: Duration = Duration::from_millis(100);
-/// How often the number of waiting rows is counted for the progress line.
+/// How often the number of waiting rows is counted for the progress line, at most.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
 
 /// Runs the stage until everything that its inputs offer is answered or rejected.
@@ -61,13 +64,14 @@ pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Resu
         calls: JoinSet::new(),
         asking: HashMap::new(),
         landed: Vec::new(),
+        landed_at: None,
         commits: JoinSet::new(),
         claiming: None,
         look_again: None,
         call_ids: Vec::new(),
         stop: None,
         follow: Follow::default(),
-        counted: None,
+        count_at: None,
     };
     loop {
         let ending = context.shutdown.is_cancelled() || driver.stop.is_some() || driver.capped.is_some();
@@ -135,6 +139,8 @@ struct Driver<'w> {
     asking: HashMap<[u8; 16], Vec<Claimed>>,
     /// Rows that wait for their answer are put down together with the call that they share.
     landed: Vec<Landed>,
+    /// When the first of them did.
+    landed_at: Option<Instant>,
     commits: JoinSet<StoreResult<Vec<Landed>>>,
     /// A claim under way.
     claiming: Option<JoinHandle<StoreResult<Claim>>>,
@@ -143,7 +149,8 @@ struct Driver<'w> {
     call_ids: Vec<CallId>,
     stop: Option<String>,
     follow: Follow,
-    counted: Option<Instant>,
+    /// When the waiting rows are counted again.
+    count_at: Option<Instant>,
 }
 
 impl Driver<'_> {
@@ -194,12 +201,14 @@ impl Driver<'_> {
                 self.look_again = Some(Instant::now() + IDLE);
             }
         }
-        if self.counted.is_none_or(|at| at.elapsed() > COUNT_EVERY) {
-            self.counted = Some(Instant::now());
+        if self.count_at.is_none_or(|at| Instant::now() >= at) {
             store.merge_spending(id).await?;
-            let counts = store.task_counts(id).await?;
+            let begun = Instant::now();
+            let open = store.count_open_tasks(id).await?;
+            // It reads every open row: among millions that takes a while, so it is done less often there.
+            self.count_at = Some(Instant::now() + COUNT_EVERY.max(begun.elapsed() * 50));
             let meter = context.meter();
-            let total = meter.done() + meter.rejected() + (counts.ready + counts.leased) as u64;
+            let total = meter.done() + meter.rejected() + open;
             meter.set_total(context.limit.map_or(total, |limit| limit.min(total)));
         }
         self.take(rows, context).await
@@ -258,6 +267,7 @@ impl Driver<'_> {
 
     /// Waits for the next call or commit to end.
     async fn step(&mut self, context: &Context<AnyStage>) -> anyhow::Result<()> {
+        let gathering = self.landed_at.filter(|_| self.commits.is_empty());
         let claim = async {
             match &mut self.claiming {
                 Some(claiming) => claiming.await,
@@ -282,6 +292,7 @@ impl Driver<'_> {
                     self.hear(context, row, key, outcome).await?;
                 }
             }
+            () = sleep_until(gathering.unwrap_or_else(Instant::now) + GATHER), if gathering.is_some() => {}
             reserved = self.purse.reserved() => self.capped = reserved?.err(),
             // More rows may have come in while a few calls are slow; others may have given back what they had reserved.
             () = sleep(IDLE), if self.queue.is_empty() || self.purse.is_waiting() => {}
@@ -315,18 +326,22 @@ impl Driver<'_> {
     fn land(&mut self, key: Option<[u8; 16]>, row: &Claimed, calls: Vec<NewCall>, ending: Ending) {
         let finished =
             Finished { input_id: row.input_id, snippet_id: row.snippet_id, sample: row.sample, calls, ending };
+        self.landed_at.get_or_insert_with(Instant::now);
         self.landed.push((key, finished));
     }
 
     fn start_commit(&mut self, context: &Context<AnyStage>, concurrency: usize) {
+        let enough = self.landed.len() * COMMIT_PART >= concurrency;
+        let gathered = self.calls.is_empty() || self.landed_at.is_some_and(|at| at.elapsed() >= GATHER);
         let worth_it = match self.commits.len() {
-            0 => !self.landed.is_empty(),
-            1..COMMITS => self.landed.len() * COMMIT_PART >= concurrency,
+            0 => !self.landed.is_empty() && (enough || gathered),
+            1..COMMITS => enough,
             _ => false,
         };
         if !worth_it {
             return;
         }
+        self.landed_at = None;
         let batch = std::mem::take(&mut self.landed);
         let (store, sink) = (context.store.clone(), self.sink.clone());
         self.commits.spawn(async move {

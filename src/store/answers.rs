@@ -136,7 +136,7 @@ impl Store {
     pub async fn commit_answers(&self, sink: &AnswerSink, finished: &[Finished]) -> StoreResult<()> {
         let rows = Rows::of(sink.inputs, finished);
         let statement = statement(sink.inputs);
-        self.retrying(|| async { rows.bind(&statement, sink).execute(self.pool()).await }).await?;
+        self.retrying(|| async { rows.bind(&statement, sink).execute(self.writers()).await }).await?;
         Ok(())
     }
 
@@ -159,9 +159,8 @@ impl Store {
 
 /// All of it as one statement, which is one transaction and one round trip.
 ///
-/// Foreign keys are checked when the statement ends, so that an answer may refer to a call made beside it. An id that
-/// is there, an answer that is there and a task that has ended are passed over: a commit whose reply was lost is sent
-/// again.
+/// An id that is there, an answer that is there and a task that has ended are passed over: a commit whose reply was lost
+/// is sent again. Tasks are found by their primary key, never by way of all that the worker has leased.
 pub(super) fn statement(inputs: Inputs) -> String {
     let answers = match inputs {
         Inputs::Snippets => {
@@ -195,7 +194,7 @@ pub(super) fn statement(inputs: Inputs) -> String {
          update tasks t set state = f.state, worker_id = null
          from unnest($30::bigint[], $31::int[], $32::text[]) f (input_id, sample, state)
          where t.stage_id = $2 and t.input_id = f.input_id and t.sample = f.sample
-           and t.state = 'leased' and t.worker_id = $29"
+           and (t.state, t.worker_id) is not distinct from ('leased', $29)"
     )
 }
 
