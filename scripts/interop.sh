@@ -19,6 +19,11 @@ codepmp="${CARGO_TARGET_DIR:-target}/release/codepmp"
 
 "$python" fixtures/interop/compare.py pairs fixtures/python "$work/pairs.jsonl"
 "$codepmp" init --preset tiny --corpus fixtures/python --out "$work/fresh"
-"$codepmp" train pmp --data "$work/pairs.jsonl" --model "$work/fresh" --out "$work/model" --lr 1e-3 --max-length 256 --epochs 20 --no-db
-"$codepmp" score --model "$work/model" --input "$work/pairs.jsonl" --output "$work/scored.jsonl"
-"$python" fixtures/interop/compare.py rewards "$work/model" "$work/scored.jsonl"
+# Once with the weights inside score.onnx, once with them beside it.
+for inside in 1879048192 0; do
+    "$codepmp" train pmp --data "$work/pairs.jsonl" --model "$work/fresh" --out "$work/model-$inside" --lr 1e-3 \
+        --max-length 256 --epochs 20 --no-db --set "onnx_single_file_bytes=$inside"
+    "$codepmp" score --model "$work/model-$inside" --input "$work/pairs.jsonl" --output "$work/scored.jsonl"
+    "$python" fixtures/interop/compare.py rewards "$work/model-$inside" "$work/scored.jsonl"
+done
+[ -e "$work/model-0/score.onnx.data" ]

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what is missing: Postgres' programs, a C compiler, pip. As root or with a sudo that asks no password; else
-# it prints the command and fails. Says nothing when everything is there.
+# Installs what is missing: Postgres' programs, a C compiler, pip, and what answers' code is run with (bubblewrap, the
+# system's Python). As root or with a sudo that asks no password; else it prints the command and fails. Says nothing
+# when everything is there.
 set -eu
 
 minimum=15
@@ -43,6 +44,8 @@ fi
 has_postgres || want postgresql
 command -v cc >/dev/null || want gcc libc6-dev
 has_pip || want python3-pip
+command -v bwrap >/dev/null || want bubblewrap
+[ -x /usr/bin/python3 ] || want python3
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null; then

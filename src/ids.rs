@@ -68,6 +68,14 @@ id!(
     WorkerId
 );
 id!(
+    /// One file of requests, sent away as a batch.
+    BatchId
+);
+id!(
     /// One model that is trained.
     TrainingRunId
+);
+id!(
+    /// One time that a model scored a set of items.
+    ScoringId
 );

@@ -6,13 +6,16 @@
 //! cli
 //! stages                           one file per stage kind
 //! simulate  engine                 a simulated model server; runs a plan
+//! reasoning  report                makes a reasoning set; a run as one page
 //! train                            pairs into batches, checkpoints, model folders
 //! eval                             measures with their uncertainty
 //! llm  store  corpus  runtime      models; SQL; archives and files; ONNX Runtime
+//! sandbox  benchmark               answers' code in a cage; what others publish, as items to be scored
 //! dedupe  python  graph  nn        pure code: no I/O, no clock, no async
 //! config  env  ids  shutdown  telemetry  progress
 //! ```
 
+pub mod benchmark;
 pub mod cli;
 pub mod config;
 pub mod corpus;
@@ -26,7 +29,10 @@ pub mod llm;
 pub mod nn;
 pub mod progress;
 pub mod python;
+pub mod reasoning;
+pub mod report;
 pub mod runtime;
+pub mod sandbox;
 pub mod shutdown;
 pub mod simulate;
 pub mod stages;

@@ -5,15 +5,18 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-use super::training_args::{EvalCommand, ScoreArgs, TrainArgs};
-use crate::ids::{PairId, RunId};
+use super::eval_args::EvalCommand;
+use super::training_args::{ScoreArgs, TrainArgs};
+use crate::ids::{BatchId, PairId, RunId};
 use crate::nn::Preset;
 use crate::simulate::Fault;
 use crate::stages::ExportFormat;
+use crate::store::budget::Caps;
 
 /// Turns Python source into code-preference pairs with OpenAI-compatible models, and keeps every row in Postgres.
 ///
-/// Exit codes: 0 done; 1 done with failed rows or a failed stage; 2 the command or a file is wrong; 130 interrupted.
+/// Exit codes: 0 done; 1 done with failed rows or a failed stage, or stopped by a cap; 2 the command or a file is wrong;
+/// 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 110)]
 pub struct Args {
@@ -43,6 +46,12 @@ pub enum Command {
     Status(StatusArgs),
     /// Ask rejected rows of a run's model stages again, then go on with the run.
     Retry(RetryArgs),
+    /// Put a model stage's requests into files: for a provider's Batch API, or for vllm run-batch.
+    Batch {
+        /// What to do.
+        #[command(subcommand)]
+        command: BatchCommand,
+    },
     /// Show a pair side by side, and where it comes from.
     Inspect {
         /// Identifier of the pair.
@@ -55,6 +64,10 @@ pub enum Command {
     Sql(SqlArgs),
     /// Write the pairs of a pipeline or run to files.
     Export(ExportArgs),
+    /// Write a run as one HTML page with every number beside it as JSON.
+    Report(ReportArgs),
+    /// List pairs that overlap with evaluation sets, as decontaminate stages found.
+    Contamination(ContaminationArgs),
     /// Make a fresh model: a tokenizer learned from a corpus, and random weights.
     Init(InitArgs),
     /// Train a preference model on pairs: pretraining (pmp) or reward-model finetuning (rm).
@@ -65,7 +78,7 @@ pub enum Command {
     Eval {
         /// What to measure.
         #[command(subcommand)]
-        command: EvalCommand,
+        command: Box<EvalCommand>,
     },
     /// Start, stop and reach the embedded database.
     Db {
@@ -75,8 +88,36 @@ pub enum Command {
     },
     /// Serve a simulator of a model: no model, but answers made from real code.
     Simulate(SimulateArgs),
+    /// Make a reasoning set: word problems with right and flawed solutions, for curves and best-of-N without a download.
+    MakeBenchmark(MakeBenchmarkArgs),
     /// Tell what the program finds on this machine.
     Doctor,
+}
+
+/// `codepmp make-benchmark`
+#[derive(Debug, ClapArgs)]
+pub struct MakeBenchmarkArgs {
+    /// Folder for `pairs/train.jsonl`, `pairs/test.jsonl` and `samples.jsonl`.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Decides everything.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// Pairs to train on.
+    #[arg(long, default_value_t = 2000, value_name = "N")]
+    pub train: usize,
+    /// Pairs to measure on.
+    #[arg(long, default_value_t = 500, value_name = "N")]
+    pub test: usize,
+    /// Questions with samples.
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub questions: usize,
+    /// Samples of each question.
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    pub samples: usize,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `codepmp run`
@@ -90,12 +131,41 @@ pub struct RunArgs {
     /// So many new rows in each stage, where there are as many; rejected rows do not count.
     #[arg(long, value_name = "N")]
     pub limit: Option<u64>,
-    /// Check everything, endpoints too, and show the plan; do nothing.
+    /// Check everything, endpoints too, and show the plan with its cost; do nothing.
     #[arg(long)]
     pub dry_run: bool,
     /// Print progress and summary as JSON lines.
     #[arg(long)]
     pub json: bool,
+    /// What may be spent.
+    #[command(flatten)]
+    pub caps: CapArgs,
+}
+
+/// Caps on what the calls of the pipeline's stages cost, over all runs and processes on the database. What was spent before
+/// counts, so the same command again, or in a second terminal, never spends more. At a cap, calls in flight are finished and
+/// committed, the other rows stay to be done, and the exit code is 1. To spend no more than the cap, set `max_tokens`: an
+/// answer without it is taken to be as long as the context allows, or 1024 tokens.
+#[derive(Clone, Copy, Debug, Default, ClapArgs)]
+pub struct CapArgs {
+    /// At most so many dollars for the pipeline's stages as they are now, what they have spent before included.
+    #[arg(long, value_name = "DOLLARS", value_parser = dollars)]
+    pub max_cost: Option<f64>,
+    /// At most so many tokens of prompts and answers, what was used before included.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    pub max_tokens: Option<i64>,
+}
+
+impl From<CapArgs> for Caps {
+    fn from(args: CapArgs) -> Self {
+        Self { tokens: args.max_tokens, microdollars: args.max_cost.map(|dollars| (dollars * 1e6).round() as i64) }
+    }
+}
+
+fn dollars(text: &str) -> Result<f64, String> {
+    let amount = text.trim_start_matches('$').parse::<f64>().map_err(|error| error.to_string())?;
+    let known = (0.0..1e12).contains(&amount);
+    known.then_some(amount).ok_or_else(|| "must be an amount of 0 or more".to_owned())
 }
 
 /// `codepmp plan`
@@ -142,9 +212,79 @@ pub struct RetryArgs {
     /// Only rejections of this class, e.g. truncated.
     #[arg(long)]
     pub class: Option<String>,
+    /// Only these rejections, by `rejections.id`.
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub rejection: Vec<i64>,
+    /// What may be spent.
+    #[command(flatten)]
+    pub caps: CapArgs,
     /// Print progress and summary as JSON lines.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `codepmp batch`
+#[derive(Debug, Subcommand)]
+pub enum BatchCommand {
+    /// Write the rows that a stage has still to do into request files. Until they are imported or released, no run asks for
+    /// them. Sizes and the price are the endpoint's setting `batch`.
+    Export(BatchExportArgs),
+    /// Upload the files of batches and have the provider start on them; all that are not submitted yet, if none is named.
+    Submit(BatchArgs),
+    /// Ask how batches stand; all that are not imported, if none is named.
+    Status(BatchArgs),
+    /// Bring answers in: of submitted batches that have ended, or from files that vllm run-batch or a provider made.
+    Import {
+        /// Which batches.
+        #[command(flatten)]
+        batches: BatchArgs,
+        /// Result files, in any order, of any of the batches.
+        #[arg(long, value_name = "FILE", num_args = 1..)]
+        results: Vec<PathBuf>,
+        /// With --results: there are no more. Requests that no line came for are to be done again.
+        #[arg(long, requires = "results")]
+        complete: bool,
+    },
+    /// Give batches up: rows without an answer are to be done again. Submitted ones are cancelled; what the provider has
+    /// answered until then is paid for and can still be imported with --results.
+    Release {
+        /// Batches.
+        #[arg(required = true, value_name = "BATCH")]
+        batches: Vec<BatchId>,
+    },
+}
+
+/// Batches by their numbers.
+#[derive(Debug, ClapArgs)]
+pub struct BatchArgs {
+    /// Batches, by `batches.id`.
+    #[arg(value_name = "BATCH")]
+    pub batches: Vec<BatchId>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `codepmp batch export`
+#[derive(Debug, ClapArgs)]
+pub struct BatchExportArgs {
+    /// Pipeline file.
+    pub file: PathBuf,
+    /// The model stage.
+    #[arg(long)]
+    pub stage: String,
+    /// Folder for the files, which are kept until the batches are imported.
+    #[arg(long, value_name = "DIR", default_value = "batches")]
+    pub out: PathBuf,
+    /// At most so many requests.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// What may be spent.
+    #[command(flatten)]
+    pub caps: CapArgs,
 }
 
 /// `codepmp sql`
@@ -183,6 +323,31 @@ pub struct ExportArgs {
     /// Name of the pair stage, where the pipeline has several.
     #[arg(long)]
     pub stage: Option<String>,
+}
+
+/// `codepmp report`
+#[derive(Debug, ClapArgs)]
+pub struct ReportArgs {
+    /// Pipeline file or run; the latest run if left out.
+    #[arg(value_name = "FILE|RUN")]
+    pub source: Option<String>,
+    /// Folder for report.html and report.json.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// `codepmp contamination`
+#[derive(Debug, ClapArgs)]
+pub struct ContaminationArgs {
+    /// Pipeline file or run; the latest run if left out.
+    #[arg(value_name = "FILE|RUN")]
+    pub source: Option<String>,
+    /// At most so many overlaps, the largest first.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub limit: i64,
+    /// Print all of them as JSON lines.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `codepmp init`
@@ -255,6 +420,9 @@ pub struct SimulateArgs {
     /// Probability of a fault, e.g. 500=0.02; may be repeated.
     #[arg(long, value_name = "KIND=P")]
     pub fault: Vec<Fault>,
+    /// Append a line of JSON for every request to this file.
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
     /// Share of the weak model's answers that have bugs.
     #[arg(long, value_name = "SHARE")]
     pub weak_bug_share: Option<f64>,

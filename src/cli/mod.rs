@@ -1,15 +1,21 @@
 //! The command line: arguments as typed, commands, and everything that is printed.
 
 mod args;
+mod batch;
+mod contamination;
 mod db;
 mod doctor;
+mod estimate;
 mod eval;
+mod eval_args;
 mod init;
 mod inspect;
+mod make_benchmark;
 mod output;
 mod pipeline;
 mod plan;
 mod progress;
+mod report;
 mod run;
 mod score;
 mod simulate;
@@ -93,15 +99,19 @@ async fn dispatch(args: Args) -> anyhow::Result<Exit> {
         Command::Schema => plan::schema(),
         Command::Status(status) => status::status(&status, &open().await?).await,
         Command::Retry(retry) => run::retry(retry, &data_dir).await,
+        Command::Batch { command } => batch::batch(command, &open().await?).await,
         Command::Inspect { pair, json } => inspect::inspect(&open().await?, pair, json).await,
         Command::Sql(query) => sql::sql(&open().await?, &query).await,
         Command::Export(export) => pipeline::export(&open().await?, &export).await,
+        Command::Report(args) => report::report(&open().await?, &args).await,
+        Command::Contamination(args) => contamination::contamination(&open().await?, &args).await,
         Command::Init(init) => init::init(init).await,
         Command::Train(train) => train::train(*train, &data_dir).await,
         Command::Score(score) => score::score(score, &data_dir).await,
-        Command::Eval { command } => eval::eval(command, &data_dir).await,
+        Command::Eval { command } => eval::eval(*command, &data_dir).await,
         Command::Db { command } => db::db(command, &data_dir).await,
         Command::Simulate(simulate) => simulate::simulate(simulate).await,
+        Command::MakeBenchmark(args) => make_benchmark::make_benchmark(args).await,
         Command::Doctor => doctor::doctor(&data_dir).await,
     }
 }

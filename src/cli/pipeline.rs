@@ -8,13 +8,11 @@ use super::args::ExportArgs;
 use crate::ids::{RunId, StageId};
 use crate::stages::export_pairs;
 use crate::store::Store;
+use crate::store::runs::RunRow;
 
 /// `codepmp export`
 pub async fn export(store: &Store, args: &ExportArgs) -> anyhow::Result<Exit> {
-    let run = match args.source.parse::<RunId>() {
-        Ok(run) => store.run(Some(run)).await?,
-        Err(_) => store.latest_run_of(&std::path::absolute(Path::new(&args.source))?.to_string_lossy()).await?,
-    };
+    let run = run_of(store, &args.source).await?;
     let stages = store.run_stages(run.id).await?;
     let pairs: Vec<(StageId, &str)> = (stages.iter())
         .filter(|stage| stage.kind == "pair" && args.stage.as_ref().is_none_or(|name| *name == stage.name))
@@ -29,4 +27,12 @@ pub async fn export(store: &Store, args: &ExportArgs) -> anyhow::Result<Exit> {
     let (train, test) = export_pairs(store, stage, args.format, &args.out).await?;
     outln!("{train} pairs for training, {test} held out, in {}", args.out.display());
     Ok(Exit::Done)
+}
+
+/// The run that a command names: by its number, or as the latest of a pipeline file.
+pub async fn run_of(store: &Store, source: &str) -> anyhow::Result<RunRow> {
+    Ok(match source.parse::<RunId>() {
+        Ok(run) => store.run(Some(run)).await?,
+        Err(_) => store.latest_run_of(&std::path::absolute(Path::new(source))?.to_string_lossy()).await?,
+    })
 }

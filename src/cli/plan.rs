@@ -5,11 +5,11 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::Exit;
 use super::args::{PlanArgs, PlanFormat};
 use super::table::{number, table};
+use super::{Exit, estimate};
 use crate::engine::Stage as _;
-use crate::stages::{Loaded, load};
+use crate::stages::{Loaded, forecast, load, total};
 use crate::store::Store;
 use crate::store::progress::StageProgress;
 
@@ -38,15 +38,24 @@ pub async fn plan(args: &PlanArgs, data_dir: &Path) -> anyhow::Result<Exit> {
     let store = if Store::exists(data_dir) { Some(Store::open(data_dir).await?) } else { None };
     let states = states(&loaded, store.as_ref()).await?;
     match args.format {
-        PlanFormat::Text => print_text(&states),
+        PlanFormat::Text => {
+            print_text(&states);
+            let forecasts = forecast(&loaded, store.as_ref(), None).await?;
+            estimate::print(&forecasts);
+            let samples: Vec<_> = forecasts.into_iter().map(|forecast| forecast.sample).collect();
+            estimate::warnings(&samples).iter().for_each(|warning| outln!("warning: {warning}"));
+        }
         PlanFormat::Json => {
+            let forecasts = forecast(&loaded, store.as_ref(), None).await?;
             let stages: Vec<_> = (states.iter())
                 .map(|stage| {
+                    let estimate = forecasts.iter().find(|forecast| forecast.stage == stage.name);
                     json!({ "name": stage.name, "kind": stage.kind, "needs": stage.needs, "fingerprint": stage.fingerprint,
-                            "state": stage.word(), "progress": stage.progress })
+                            "state": stage.word(), "progress": stage.progress, "estimate": estimate })
                 })
                 .collect();
-            outln!("{}", json!({ "pipeline": loaded.pipeline.name, "stages": stages }));
+            let total = total(&forecasts);
+            outln!("{}", json!({ "pipeline": loaded.pipeline.name, "stages": stages, "estimate": total }));
         }
         PlanFormat::Dot => {
             outln!("digraph pipeline {{\n  rankdir=LR; node [shape=box];");

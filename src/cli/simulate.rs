@@ -1,5 +1,8 @@
 //! `simulate`: a simulator of a model, by itself.
 
+use std::fs::File;
+use std::sync::Arc;
+
 use super::output::outln;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -26,9 +29,13 @@ pub async fn simulate(args: SimulateArgs) -> anyhow::Result<Exit> {
         ..defaults
     };
     let listener = TcpListener::bind(args.listen).await.with_context(|| format!("listening on {}", args.listen))?;
-    let simulator = build_simulator(settings, std::env::current_dir()?).await?;
+    let mut simulator = build_simulator(settings, std::env::current_dir()?).await?;
+    if let Some(path) = &args.log {
+        let file = File::options().create(true).append(true).open(path);
+        simulator = simulator.with_log(file.with_context(|| format!("opening the log {}", path.display()))?);
+    }
     let shutdown = crate::shutdown::on_signals()?;
     outln!("simulator (no model) at http://{}/v1", listener.local_addr()?);
-    simulate::serve(listener, simulator, shutdown).await?;
+    simulate::serve(listener, Arc::new(simulator), shutdown).await?;
     Ok(Exit::Done)
 }

@@ -7,6 +7,7 @@ use super::inspect;
 use super::progress::Output;
 use super::table::{brief, number, table};
 use crate::engine::runner::Outcome;
+use crate::stages::CapReached;
 use crate::store::Store;
 use crate::store::training::EvaluationRow;
 use crate::telemetry::one_line;
@@ -30,9 +31,15 @@ pub async fn print(store: &Store, outcome: &Outcome, output: Output) -> anyhow::
             .map(|(stage, error)| json!({ "stage": stage, "message": one_line(error) }))
             .collect();
         let evaluations = store.evaluations(outcome.run).await?;
+        let cap = match cap_of(outcome) {
+            Some(cap) => Some(
+                json!({ "caps": cap.caps, "spent": cap.spent, "in_batches": cap.batched, "left": left(store, outcome).await? }),
+            ),
+            None => None,
+        };
         let summary = json!({ "event": "summary", "run": outcome.run, "interrupted": outcome.interrupted,
                               "failures": failures, "stages": stages, "figures": figures,
-                              "evaluations": evaluations });
+                              "evaluations": evaluations, "cap": cap });
         outln!("{summary}");
         return Ok(failed_rows);
     }
@@ -93,10 +100,16 @@ pub async fn print(store: &Store, outcome: &Outcome, output: Output) -> anyhow::
         out!("{}", table(&head, rows));
     }
     print_evaluations(&store.evaluations(outcome.run).await?);
-    for (stage, error) in &outcome.failures {
+    for (stage, error) in outcome.failures.iter().filter(|(_, error)| !error.is::<CapReached>()) {
         eprintln!("\nstage `{stage}` failed: {}", one_line(error));
     }
-    if outcome.interrupted {
+    if let Some(cap) = cap_of(outcome) {
+        eprintln!("\nstopped: {cap}");
+        let left = left(store, outcome).await?;
+        let left: Vec<_> = left.iter().map(|(stage, rows)| format!("{stage} {}", number(*rows))).collect();
+        eprintln!("left to do, of the rows that are there: {}", left.join(", "));
+        eprintln!("to go on, run the same command with a higher cap");
+    } else if outcome.interrupted {
         outln!("\nInterrupted: whatever was answered is committed; run the same command to go on.");
     } else if outcome.failures.is_empty()
         && let Some(pair) = store.sample_pair(outcome.run).await?
@@ -105,6 +118,17 @@ pub async fn print(store: &Store, outcome: &Outcome, output: Output) -> anyhow::
         inspect::print_side_by_side(&pair);
     }
     Ok(failed_rows)
+}
+
+/// The cap that stopped the run; where several stages met it, the last, which knows all that was spent.
+fn cap_of(outcome: &Outcome) -> Option<CapReached> {
+    outcome.failures.iter().rev().find_map(|(_, error)| error.downcast_ref().copied())
+}
+
+/// Model stages with rows that wait.
+async fn left(store: &Store, outcome: &Outcome) -> anyhow::Result<Vec<(String, i64)>> {
+    let stages = store.run_stages(outcome.run).await?;
+    Ok(stages.into_iter().filter_map(|stage| Some((stage.name, stage.waiting.filter(|rows| *rows > 0)?))).collect())
 }
 
 /// Prints what was measured: each model with its interval, and the mean of models that differ by their seed alone.

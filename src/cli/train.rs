@@ -27,6 +27,9 @@ pub async fn train(args: TrainArgs, data_dir: &Path) -> anyhow::Result<Exit> {
     if pairs.is_empty() {
         return Err(WrongInput(format!("{source} has no pairs to train on in split {}", args.split)).into());
     }
+    if !args.allow_contaminated {
+        training::refuse_contaminated(&source, &pairs).await?;
+    }
     let held_out = if choice.split == Split::Train && args.held_out > 0 {
         let test = PairChoice { split: Split::Test, limit: Some(args.held_out), ..choice.clone() };
         source.read(&test).await?
@@ -109,6 +112,7 @@ pub fn choice(data: &DataArgs, split: &str, seed: u64) -> anyhow::Result<PairCho
         seed,
         repositories: data.repository.clone(),
         except: data.except_repository.clone(),
+        clean: data.clean,
     };
     choice.check().map_err(|message| WrongInput(format!("--data: {message}")))?;
     Ok(choice)

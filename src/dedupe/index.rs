@@ -83,15 +83,30 @@ impl Index {
     ///
     /// Where the sketch was made by a [`super::Sketcher`] with other settings.
     pub fn offer(&mut self, id: i64, hash: ContentHash, sketch: &Sketch) -> Verdict {
+        let verdict = self.nearest(hash, sketch);
+        if verdict == Verdict::Kept {
+            let packed = self.packed(sketch).unwrap_or_else(|error| panic!("{error}"));
+            self.insert(id, hash, packed);
+        }
+        verdict
+    }
+
+    /// What [`Self::offer`] would decide, without keeping the document.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::offer`].
+    pub fn nearest(&mut self, hash: ContentHash, sketch: &Sketch) -> Verdict {
         if let Some(number) = self.find_exact(hash) {
             return Verdict::Exact { kept: self.records.id(number) };
         }
         let packed = self.packed(sketch).unwrap_or_else(|error| panic!("{error}"));
-        if let Some((number, similarity)) = packed.and_then(|packed| self.find_near(packed)) {
-            return Verdict::Near { kept: self.records.id(number), similarity: similarity as f32 };
+        match packed.and_then(|packed| self.find_near(packed)) {
+            Some((number, similarity)) => {
+                Verdict::Near { kept: self.records.id(number), similarity: similarity as f32 }
+            }
+            None => Verdict::Kept,
         }
-        self.insert(id, hash, packed);
-        Verdict::Kept
     }
 
     /// The registers to look up and to hold, where the document has any.

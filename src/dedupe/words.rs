@@ -86,6 +86,34 @@ fn read_short(word: &[u8]) -> u64 {
     word.iter().rev().fold(0, |read, &byte| read << 8 | u64::from(byte))
 }
 
+/// How many words a text has.
+pub fn count_words(text: &str) -> usize {
+    let mut hashes = Vec::with_capacity(text.len() / 6 + 8);
+    hash_words(text, &mut hashes);
+    hashes.len()
+}
+
+/// The bytes of a text from its word number `first` (from 0) to the end of the last of `count` words; what there is of
+/// them.
+pub fn span_of_words(text: &str, first: usize, count: usize) -> std::ops::Range<usize> {
+    let (mut words, mut start, mut end, mut inside) = (0, None, text.len(), false);
+    for (at, c) in text.char_indices() {
+        let word = c.is_alphanumeric() || c == '_';
+        if word && !inside {
+            if words == first {
+                start = Some(at);
+            }
+            words += 1;
+        }
+        if !word && inside && words == first + count {
+            end = at;
+            break;
+        }
+        inside = word;
+    }
+    start.unwrap_or(end)..end
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

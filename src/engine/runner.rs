@@ -14,6 +14,7 @@ use super::{Plan, Planned};
 use crate::ids::{RunId, StageId};
 use crate::progress::{Meter, State};
 use crate::store::Store;
+use crate::store::budget::Caps;
 use crate::store::runs::NewRun;
 use crate::store::stages::NewStage;
 use crate::telemetry::one_line;
@@ -27,6 +28,8 @@ pub struct Options {
     pub limit: Option<u64>,
     /// The data folder, where stages keep what is no row.
     pub data_dir: PathBuf,
+    /// What the pipeline's stages may spend, over all runs.
+    pub caps: Caps,
 }
 
 /// How a run ended.
@@ -86,8 +89,12 @@ impl<S: Stage> Runner<S> {
     ///
     /// # Errors
     /// When the run cannot be entered; stages that fail are in the outcome.
-    pub async fn run(self, new: &NewRun, shutdown: &CancellationToken) -> anyhow::Result<Outcome> {
+    pub async fn run(mut self, new: &NewRun, shutdown: &CancellationToken) -> anyhow::Result<Outcome> {
         let ids = register(&self.plan, &self.store).await?;
+        let caps = self.store.joined_caps(self.options.caps, &ids).await?;
+        if caps != std::mem::replace(&mut self.options.caps, caps) {
+            tracing::warn!("held to the cap of a run of these stages that is going on");
+        }
         let entries: Vec<_> = (self.plan.stages.iter().zip(&ids))
             .map(|(planned, &id)| (id, planned.name.clone(), planned.stage.kind()))
             .collect();
@@ -156,6 +163,7 @@ impl<S: Stage> Runner<S> {
                 seed: self.seed,
                 limit: self.options.limit,
                 data_dir: self.options.data_dir.clone(),
+                caps: self.options.caps,
                 meters: stages.iter().map(|&at| Arc::clone(&self.meters[at])).collect(),
                 inputs_ended,
                 shutdown: stops[group].clone(),

@@ -11,6 +11,7 @@ use super::Planned;
 use crate::ids::{RunId, StageId, WorkerId};
 use crate::progress::Meter;
 use crate::store::Store;
+use crate::store::budget::Caps;
 
 /// How a stage takes part in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +80,8 @@ pub struct Context<S: Stage> {
     pub limit: Option<u64>,
     /// The data folder, for what is no row.
     pub data_dir: PathBuf,
+    /// What the pipeline's stages may spend, over all runs.
+    pub caps: Caps,
     /// Counters, one for each stage of the group.
     pub meters: Vec<Arc<Meter>>,
     /// Becomes true when everything that the group needs has ended.

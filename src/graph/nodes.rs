@@ -38,6 +38,8 @@ pub(super) enum Payload {
         location: String,
         offset: u64,
     },
+    /// Given when the file is written.
+    Later,
 }
 
 #[derive(Debug, Clone)]
@@ -227,6 +229,12 @@ impl Graph {
     pub fn external_weight(&self, name: &str, of: Type, shape: &[usize], location: &str, offset: u64) -> Value {
         let shape = shape.iter().copied().map(Dim::Fixed).collect();
         self.named_constant(name, Typed { of, shape }, Payload::External { location: location.to_owned(), offset })
+    }
+
+    /// A model's weight whose bytes are given when the file is written: see [`Graph::onnx_pieces`].
+    pub fn later_weight(&self, name: &str, of: Type, shape: &[usize]) -> Value {
+        let shape = shape.iter().copied().map(Dim::Fixed).collect();
+        self.named_constant(name, Typed { of, shape }, Payload::Later)
     }
 
     fn named_constant(&self, name: &str, typed: Typed, payload: Payload) -> Value {

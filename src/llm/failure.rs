@@ -141,7 +141,7 @@ impl Failure {
         self.answer.as_ref().map(|answer| answer.usage)
     }
 
-    /// What it means for the row. Redirects, 404 and 405 stop the stage: base URL or model are wrong, so every row would fail.
+    /// What it means for the row where the pipeline file says nothing. Redirects, 404 and 405 stop the stage: base URL or model are wrong, so every row would fail.
     pub fn consequence(&self) -> Consequence {
         match (self.class, self.status) {
             (FailureClass::Unauthorised | FailureClass::OutOfQuota | FailureClass::Connection, _)

@@ -273,3 +273,62 @@ fn a_request_that_can_never_fit_is_refused_before_it_is_sent() {
 fn a_client_shows_no_key() {
     assert!(!format!("{:?}", client("http://h/v1")).contains("planted"));
 }
+
+#[tokio::test]
+async fn a_streamed_answer_is_put_together_and_its_first_piece_is_timed() {
+    let piece = |delta: serde_json::Value, end: Option<&str>| {
+        format!("data: {}\n\n", json!({"choices": [{"delta": delta, "finish_reason": end}]}))
+    };
+    let pieces = [
+        piece(json!({"role": "assistant", "content": ""}), None),
+        piece(json!({"content": "h"}), None),
+        piece(json!({"content": "i"}), Some("stop")),
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}\n\ndata: [DONE]\n\n".to_owned(),
+    ];
+    let kind = "content-type: text/event-stream; charset=utf-8\r\n";
+    let server = FakeServer::start(vec![Reply::Http(200, kind, pieces.concat())]).await;
+    let settings = EndpointSettings { stream: true, ..EndpointSettings::new(&server.base_url, "m") };
+    let outcome = client_with(settings.clone(), PATIENCE).call(&request(), &CancellationToken::new()).await;
+    let CallResult::Answered(answer) = outcome.result else { panic!("{outcome:?}") };
+    assert_eq!((answer.text.as_str(), answer.usage.total()), ("hi", Some(5)));
+    assert!(outcome.attempts[0].first_token.is_some_and(|first| first <= outcome.attempts[0].latency));
+
+    // A server that sends no stream although it was asked for one is fine.
+    let server = FakeServer::start(vec![good()]).await;
+    let settings = EndpointSettings { base_url: Some(server.base_url.clone()), ..settings };
+    let outcome = client_with(settings, PATIENCE).call(&request(), &CancellationToken::new()).await;
+    assert!(matches!(&outcome.result, CallResult::Answered(answer) if answer.text == "hi"), "{outcome:?}");
+    assert_eq!(outcome.attempts[0].first_token, None);
+}
+
+#[tokio::test]
+async fn calls_go_round_a_replica_that_hangs_up() {
+    let (sick, well) = (FakeServer::start(vec![Reply::Raw("")]).await, FakeServer::start(vec![good()]).await);
+    let urls = vec![sick.base_url.clone(), well.base_url.clone()];
+    let settings = EndpointSettings { base_url: None, base_urls: urls, ..EndpointSettings::new("", "m") };
+    let client = client_with(settings, PATIENCE);
+    for _ in 0..20 {
+        let outcome = client.call(&request(), &CancellationToken::new()).await;
+        assert!(matches!(outcome.result, CallResult::Answered(_)), "{outcome:?}");
+        assert!(outcome.attempts.len() <= 2, "a retry goes to the other one: {outcome:?}");
+    }
+    // Three failures and it rests; on a slow machine it may be probed once or twice.
+    assert!((3..=5).contains(&sick.requests()), "{}", sick.requests());
+    assert_eq!(well.requests(), 20);
+    assert!(client.preflight().await.is_ok(), "one that is well is enough");
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_remains_is_not_asked_before_it_says_there_will_be() {
+    let headers = "x-ratelimit-limit-requests: 60\r\nx-ratelimit-remaining-requests: 0\r\n\
+                   x-ratelimit-reset-requests: 600s\r\n";
+    let Reply::Http(status, _, body) = good() else { panic!("an answer") };
+    let server = FakeServer::start(vec![Reply::Http(status, headers, body), good()]).await;
+    let client = client(&server.base_url);
+    let cancel = CancellationToken::new();
+    assert!(matches!(client.call(&request(), &cancel).await.result, CallResult::Answered(_)));
+    let next = request();
+    let early = tokio::time::timeout(Duration::from_millis(150), client.call(&next, &cancel)).await;
+    assert!(early.is_err(), "sent although nothing remained: {early:?}");
+    assert_eq!(server.requests(), 1);
+}

@@ -13,7 +13,7 @@ const MASK: &str = "[key]";
 const UNMISTAKABLE: usize = 16;
 
 /// An endpoint's key.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ApiKey(SecretString);
 
 impl ApiKey {

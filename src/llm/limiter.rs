@@ -1,121 +1,89 @@
-//! The gate in front of an endpoint: concurrency, requests and tokens per minute, and pauses that the server asked for.
-//!
-//! Calls pass one after the other, in the order they came: the one at the head waits for all limits, and the last step,
-//! taken in one go with the decision that it may leave, is the permit to send. So the times of permits are the times of
-//! sending, and the bounds of [`super::pace`] and [`super::tokens`] hold for what leaves the program. Waiting is done with
-//! tokio's timers, since `governor`'s own cannot be stopped in tests.
+//! The gate in front of an endpoint: its concurrency, and behind that the limits of its account.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, SemaphorePermit};
-use tokio::time::{Instant, sleep};
+use reqwest::header::HeaderMap;
 
-use super::EndpointSettings;
-use super::pace::Pace;
-use super::tokens::{Reservation, TokenBudget};
+use super::account::{Account, Admission};
+use super::adaptive::Signal;
+use super::slots::{Slot, Slots};
+use super::{EndpointSettings, Units, Usage};
 
 /// The gate of one endpoint, shared by all its calls.
 #[derive(Debug)]
 pub(super) struct Gate {
-    slots: Semaphore,
-    /// Held by the call at the head while it waits.
-    head: tokio::sync::Mutex<()>,
-    requests: Option<Pace>,
-    tokens: Option<Mutex<TokenBudget>>,
-    /// Wakes the head after a settlement, which may have made room.
-    settled: Notify,
-    paused_until: Mutex<Option<Instant>>,
+    slots: Slots,
+    account: Arc<Account>,
 }
 
 /// The right to send one request now. Holds a slot of the concurrency until it is dropped.
 #[derive(Debug)]
 pub(super) struct Pass<'g> {
     gate: &'g Gate,
-    reservation: Option<Reservation>,
-    _slot: SemaphorePermit<'g>,
+    admission: Admission,
+    slot: Slot<'g>,
 }
 
 impl Gate {
-    pub(super) fn new(settings: &EndpointSettings) -> Self {
-        Self {
-            slots: Semaphore::new(settings.concurrency as usize),
-            head: tokio::sync::Mutex::new(()),
-            requests: settings.requests_per_minute.map(Pace::exact),
-            tokens: settings.tokens_per_minute.map(|allowance| Mutex::new(TokenBudget::new(allowance))),
-            settled: Notify::new(),
-            paused_until: Mutex::new(None),
-        }
+    pub(super) fn new(settings: &EndpointSettings, account: Arc<Account>) -> Self {
+        Self { slots: Slots::new(settings.concurrency, settings.adaptive_concurrency), account }
     }
 
-    /// Waits until a request of so many estimated tokens may be sent. Dropping the future gives up the place in the queue.
-    pub(super) async fn enter(&self, tokens: u32) -> Pass<'_> {
-        let slot = self.slots.acquire().await.expect("never closed");
-        let limited = self.requests.is_some() || self.tokens.is_some();
-        let _head = if limited { Some(self.head.lock().await) } else { None };
-        loop {
-            let settled = self.settled.notified();
-            match self.try_enter(tokens) {
-                Ok(reservation) => return Pass { gate: self, reservation, _slot: slot },
-                Err(wait) => tokio::select! {
-                    () = sleep(wait) => {}
-                    () = settled => {}
-                },
-            }
-        }
+    /// Waits until a request of so many estimated units may be sent. Dropping the future gives up the place in the queue.
+    pub(super) async fn enter(&self, units: Units) -> Pass<'_> {
+        let slot = self.slots.acquire().await;
+        Pass { gate: self, admission: self.account.admit(units).await, slot }
     }
 
-    /// Takes every permit at this instant, or says how long to wait. The permit for the request is taken last, when nothing
-    /// else can hold the call back any more.
-    fn try_enter(&self, estimate: u32) -> Result<Option<Reservation>, Duration> {
-        let now = Instant::now();
-        if let Some(until) = *lock(&self.paused_until)
-            && until > now
-        {
-            return Err(until - now);
-        }
-        let mut tokens = self.tokens.as_ref().map(lock);
-        if let Some(tokens) = &mut tokens {
-            tokens.ready(estimate, now)?;
-        }
-        if let Some(requests) = &self.requests {
-            requests.take(1)?;
-        }
-        Ok(tokens.map(|mut tokens| tokens.send(estimate, now)))
-    }
-
-    /// Lets nothing leave before `wait` has passed.
+    /// Lets nothing of the account leave before `wait` has passed.
     pub(super) fn pause(&self, wait: Duration) {
-        let until = Instant::now() + wait;
-        let mut paused = lock(&self.paused_until);
-        *paused = Some(paused.map_or(until, |before| before.max(until)));
+        self.account.pause(wait);
+    }
+
+    /// Requests that may be in flight at present.
+    pub(super) fn concurrency(&self) -> u32 {
+        self.slots.limit()
+    }
+
+    /// The limits behind it.
+    pub(super) fn account(&self) -> &Arc<Account> {
+        &self.account
     }
 }
 
 impl Pass<'_> {
-    /// Puts the tokens that the call really used in place of its estimate. Without this the estimate stands, as it must for a
-    /// call of which it is not known what the server counted.
-    pub(super) fn settle(&self, used: u32) {
-        if let (Some(tokens), Some(reservation)) = (&self.gate.tokens, &self.reservation) {
-            lock(tokens).settle(reservation, used);
-            self.gate.settled.notify_one();
-        }
+    /// Puts the tokens that the call really used in place of its estimate.
+    pub(super) fn settle(&mut self, usage: Usage) {
+        self.admission.settle(usage);
+    }
+
+    /// Reads what the server says about its limits.
+    pub(super) fn read(&self, headers: &HeaderMap) {
+        self.gate.account.read(headers, &self.admission);
+    }
+
+    /// Takes note of how the call went, for the concurrency.
+    pub(super) fn report(&self, latency: Duration, signal: Signal) {
+        self.slot.report(latency, signal);
     }
 }
 
-/// Locks past a panic elsewhere: the numbers inside are whole after every statement.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        self.gate.account.end(&self.admission);
+    }
 }
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::{Mutex, PoisonError};
 
     use proptest::prelude::*;
     use proptest::{collection, prop_assert, proptest};
     use tokio::runtime::Builder;
+    use tokio::time::{Instant, sleep};
 
     use super::*;
 
@@ -128,7 +96,20 @@ mod tests {
             concurrency: 1000,
             ..EndpointSettings::new("http://h", "m")
         };
-        Arc::new(Gate::new(&settings))
+        Arc::new(Gate::new(&settings, Account::new(settings.limits())))
+    }
+
+    /// One request of so many tokens, half of them the prompt's.
+    fn units(tokens: u32) -> Units {
+        Units { requests: 1, input: i64::from(tokens / 2), output: i64::from(tokens.div_ceil(2)) }
+    }
+
+    fn usage(tokens: u32) -> Usage {
+        Usage { prompt_tokens: Some(tokens / 2), completion_tokens: Some(tokens.div_ceil(2)) }
+    }
+
+    fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+        mutex.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The most that any half-open window of a minute holds.
@@ -153,7 +134,7 @@ mod tests {
             let begin = Instant::now();
             let mut sent = Vec::new();
             loop {
-                drop(gate.enter(0).await);
+                drop(gate.enter(units(0)).await);
                 if begin.elapsed() >= 10 * MINUTE {
                     break;
                 }
@@ -172,7 +153,7 @@ mod tests {
             sleep(Duration::from_secs(pause)).await;
             let begin = Instant::now();
             while begin.elapsed() < Duration::from_secs(70) {
-                drop(gate.enter(0).await);
+                drop(gate.enter(units(0)).await);
                 sent.push((Instant::now(), 1));
             }
         }
@@ -186,9 +167,9 @@ mod tests {
             let begin = Instant::now();
             let mut sent = Vec::new();
             while begin.elapsed() < 10 * MINUTE {
-                let pass = gate.enter(estimate).await;
+                let mut pass = gate.enter(units(estimate)).await;
                 sent.push((Instant::now(), used));
-                pass.settle(used);
+                pass.settle(usage(used));
             }
             assert!(fullest_minute(&sent) <= u64::from(allowed), "{allowed}: {}", fullest_minute(&sent));
             let total: u64 = sent.iter().map(|(_, tokens)| u64::from(*tokens)).sum();
@@ -207,10 +188,10 @@ mod tests {
                 let begin = Instant::now();
                 while begin.elapsed() < 10 * MINUTE {
                     let used = 200 + 40 * caller;
-                    let pass = gate.enter(2000).await;
+                    let mut pass = gate.enter(units(2000)).await;
                     lock(&sent).push((Instant::now(), used));
                     sleep(Duration::from_millis(u64::from(500 + 700 * caller))).await;
-                    pass.settle(used);
+                    pass.settle(usage(used));
                 }
             });
         }
@@ -223,9 +204,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn tokens_used_beyond_the_estimate_are_waited_for_by_later_calls() {
         let gate = gate(None, Some(60_000));
-        gate.enter(100).await.settle(60_100);
+        gate.enter(units(100)).await.settle(usage(60_100));
         let begin = Instant::now();
-        drop(gate.enter(100).await);
+        drop(gate.enter(units(100)).await);
         assert!(begin.elapsed() >= MINUTE, "{:?}", begin.elapsed());
     }
 
@@ -235,7 +216,7 @@ mod tests {
         let begin = Instant::now();
         let mut sent = 0;
         while begin.elapsed() < Duration::from_secs(10) {
-            drop(gate.enter(100).await);
+            drop(gate.enter(units(100)).await);
             sent += 100;
         }
         assert!((10_000..=16_200).contains(&sent), "{sent}");
@@ -244,9 +225,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_estimate_above_the_whole_allowance_is_clamped() {
         let gate = gate(None, Some(1000));
-        drop(gate.enter(5000).await);
+        drop(gate.enter(units(5000)).await);
         let begin = Instant::now();
-        drop(gate.enter(5000).await);
+        drop(gate.enter(units(5000)).await);
         assert!(begin.elapsed() >= MINUTE);
     }
 
@@ -257,7 +238,7 @@ mod tests {
         let mut sent = Vec::new();
         while begin.elapsed() < 5 * MINUTE {
             let tokens = if sent.len() % 100 < 50 { 10 } else { 500 };
-            gate.enter(tokens).await.settle(tokens);
+            gate.enter(units(tokens)).await.settle(usage(tokens));
             sent.push((Instant::now(), tokens));
         }
         assert!(fullest_minute(&sent) <= 6000);
@@ -282,15 +263,15 @@ mod tests {
                     let mut in_flight = Vec::new();
                     for call in 0..calls {
                         let used = estimate * percent / 100;
-                        in_flight.push((gate.enter(estimate).await, used));
+                        in_flight.push((gate.enter(units(estimate)).await, used));
                         sent.push((Instant::now(), used));
                         if call % 3 == 0 {
-                            let (pass, used) = in_flight.swap_remove(in_flight.len() / 2);
-                            pass.settle(used);
+                            let (mut pass, used) = in_flight.swap_remove(in_flight.len() / 2);
+                            pass.settle(usage(used));
                         }
                     }
-                    for (pass, used) in in_flight {
-                        pass.settle(used);
+                    for (mut pass, used) in in_flight {
+                        pass.settle(usage(used));
                     }
                 }
                 sent
@@ -307,30 +288,30 @@ mod tests {
         gate.pause(Duration::from_secs(20));
         gate.pause(Duration::from_secs(5));
         let begin = Instant::now();
-        let both = tokio::join!(gate.enter(0), gate.enter(0));
+        let both = tokio::join!(gate.enter(units(0)), gate.enter(units(0)));
         assert!(begin.elapsed() >= Duration::from_secs(20));
         drop(both);
-        drop(gate.enter(0).await);
+        drop(gate.enter(units(0)).await);
         assert!(begin.elapsed() < Duration::from_secs(21));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_waiting_call_that_is_dropped_lets_the_next_one_in() {
         let gate = gate(Some(1), None);
-        drop(gate.enter(0).await);
+        drop(gate.enter(units(0)).await);
         let begin = Instant::now();
-        assert!(tokio::time::timeout(Duration::from_secs(5), gate.enter(0)).await.is_err());
-        drop(gate.enter(0).await);
+        assert!(tokio::time::timeout(Duration::from_secs(5), gate.enter(units(0))).await.is_err());
+        drop(gate.enter(units(0)).await);
         assert!(begin.elapsed() < Duration::from_secs(61));
     }
 
     #[tokio::test(start_paused = true)]
     async fn no_more_calls_are_in_flight_than_allowed() {
         let settings = EndpointSettings { concurrency: 2, ..EndpointSettings::new("http://h", "m") };
-        let gate = Gate::new(&settings);
-        let held = (gate.enter(0).await, gate.enter(0).await);
-        assert!(tokio::time::timeout(Duration::from_secs(5), gate.enter(0)).await.is_err());
+        let gate = Gate::new(&settings, Account::new(settings.limits()));
+        let held = (gate.enter(units(0)).await, gate.enter(units(0)).await);
+        assert!(tokio::time::timeout(Duration::from_secs(5), gate.enter(units(0))).await.is_err());
         drop(held);
-        drop(gate.enter(0).await);
+        drop(gate.enter(units(0)).await);
     }
 }

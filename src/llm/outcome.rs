@@ -13,6 +13,8 @@ pub struct Attempt {
     pub started_at: DateTime<Utc>,
     /// From sending to the last byte, or to the failure.
     pub latency: Duration,
+    /// From sending to the first piece of the answer, where that was streamed.
+    pub first_token: Option<Duration>,
     /// How it failed; none for an answer.
     pub class: Option<FailureClass>,
     /// HTTP status, where there was one.
@@ -28,7 +30,12 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    pub(super) fn new(started_at: DateTime<Utc>, latency: Duration, result: &Result<Answer, Failure>) -> Self {
+    pub(super) fn new(
+        started_at: DateTime<Utc>,
+        latency: Duration,
+        first_token: Option<Duration>,
+        result: &Result<Answer, Failure>,
+    ) -> Self {
         let answer = match result {
             Ok(answer) => Some(answer),
             Err(failure) => failure.answer.as_deref(),
@@ -37,6 +44,7 @@ impl Attempt {
         Self {
             started_at,
             latency,
+            first_token,
             class: failure.map(|failure| failure.class),
             status: failure.map_or(Some(200), |failure| failure.status),
             message: failure.map(|failure| failure.message.clone()),
@@ -52,7 +60,7 @@ impl Attempt {
 pub enum CallResult {
     /// With an answer.
     Answered(Answer),
-    /// Without one; [`Failure::consequence`] says what that means for the row.
+    /// Without one; [`super::FailurePolicies::consequence`] says what that means for the row.
     Failed(Failure),
     /// Cancelled while it waited to be sent, or to be sent again. The row is still to be done.
     Cancelled,

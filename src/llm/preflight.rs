@@ -1,5 +1,6 @@
 //! What an endpoint says about itself before a run.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::StatusCode;
@@ -8,7 +9,7 @@ use serde_json::Value;
 use super::key::ApiKey;
 use super::response::{http_failure, scrub};
 use super::transport::Exchange;
-use super::{Failure, FailureClass};
+use super::{ChatRequest, Failure, FailureClass, Message, Role, Sampling};
 
 /// How often the question is asked again after a failure that may pass.
 pub(super) const RETRIES: usize = 2;
@@ -26,6 +27,23 @@ pub struct Preflight {
     /// Tokens of the model's context, where the server tells (vLLM, llama.cpp and OpenRouter do).
     pub context_tokens: Option<u32>,
 }
+
+/// A request for one token, which costs next to nothing and shows that a model answers. It bounds its answer as `sampling` does,
+/// since some models refuse `max_tokens` and others know nothing else; those that do refuse it want 16 tokens at least.
+pub fn one_token(model: &str, sampling: Option<&Sampling>) -> ChatRequest {
+    let mut short = Sampling::default();
+    match sampling {
+        Some(sampling) if sampling.max_tokens.is_none() && sampling.extra.contains_key(BOUND) => {
+            short.extra.insert(BOUND.to_owned(), 16.into());
+        }
+        _ => short.max_tokens = Some(1),
+    }
+    let hello = Message { role: Role::User, content: "Say yes.".to_owned() };
+    ChatRequest { model: model.into(), messages: vec![hello], sampling: Arc::new(short), sample: 0 }
+}
+
+/// Newer hosted models' word for `max_tokens`.
+const BOUND: &str = "max_completion_tokens";
 
 /// Reads the answer to `GET /models`.
 pub(super) fn read(exchange: &Exchange, model: &str, key: Option<&ApiKey>) -> Result<Preflight, Failure> {
@@ -80,6 +98,18 @@ mod tests {
     fn an_unlisted_model_is_told_with_the_models_there_are() {
         let found = preflight(200, r#"{"data": [{"id": "a"}, {"id": "b"}]}"#).unwrap();
         assert_eq!((found.listed, found.models), (Some(false), Some(vec!["a".to_owned(), "b".to_owned()])));
+    }
+
+    #[test]
+    fn a_token_is_asked_for_in_the_word_that_the_model_knows() {
+        assert_eq!(one_token("m", None).sampling.max_tokens, Some(1));
+        let bounded = Sampling { max_tokens: Some(500), temperature: Some(0.7), ..Sampling::default() };
+        let request = one_token("m", Some(&bounded));
+        assert_eq!((request.sampling.max_tokens, request.sampling.temperature), (Some(1), None));
+        let mut hosted = Sampling::default();
+        hosted.extra.insert(BOUND.to_owned(), 900.into());
+        let request = one_token("m", Some(&hosted));
+        assert_eq!((request.sampling.max_tokens, &request.sampling.extra[BOUND]), (None, &16.into()));
     }
 
     #[test]

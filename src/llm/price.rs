@@ -12,6 +12,15 @@ pub struct Prices {
 }
 
 impl Prices {
+    /// The same at a part of the price.
+    #[must_use]
+    pub fn times(self, factor: f64) -> Self {
+        Self {
+            input_per_million: self.input_per_million * factor,
+            output_per_million: self.output_per_million * factor,
+        }
+    }
+
     /// Cost in millionths of a dollar, rounded to the nearest; tokens that the server did not tell cost nothing.
     pub fn cost_microdollars(&self, usage: Usage) -> i64 {
         let input = f64::from(usage.prompt_tokens.unwrap_or(0)) * self.input_per_million;

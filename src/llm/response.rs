@@ -7,6 +7,7 @@ use reqwest::header::{HeaderMap, LOCATION};
 use super::key::ApiKey;
 use super::retry_after::retry_after;
 use super::server_error::ServerError;
+use super::stream::Stream;
 use super::wire::Reply;
 use super::{Answer, Failure, FailureClass, FinishReason, Usage};
 
@@ -18,6 +19,12 @@ pub(super) fn judge(
     key: Option<&ApiKey>,
 ) -> Result<Answer, Failure> {
     if status == StatusCode::OK { read_answer(body, key) } else { Err(http_failure(status, headers, body, key)) }
+}
+
+/// Judges an answer that came piece by piece.
+pub(super) fn judge_stream(stream: Stream, key: Option<&ApiKey>) -> Result<Answer, Failure> {
+    let malformed = |message: String| Failure::new(FailureClass::Malformed, scrub(&message, key)).with_status(200);
+    read_reply(stream.into_reply().map_err(malformed)?, b"a stream without a piece of an answer", key)
 }
 
 /// The failure that a status other than 200 means.
@@ -47,6 +54,12 @@ fn read_answer(body: &[u8], key: Option<&ApiKey>) -> Result<Answer, Failure> {
         let start = String::from_utf8_lossy(body);
         fail(FailureClass::Malformed, &format!("not a chat completion ({error}): {start}"))
     })?;
+    read_reply(reply, body, key)
+}
+
+/// Judges a reply; `body` is quoted if that is no answer.
+fn read_reply(reply: Reply, body: &[u8], key: Option<&ApiKey>) -> Result<Answer, Failure> {
+    let fail = |class, message: &str| Failure::new(class, scrub(message, key)).with_status(200);
     let Some(choice) = reply.choices.and_then(|choices| choices.into_iter().next()) else {
         return Err(match reply.error {
             Some(error) => embedded(&ServerError::from_value(&error), &fail),
@@ -67,6 +80,9 @@ fn read_answer(body: &[u8], key: Option<&ApiKey>) -> Result<Answer, Failure> {
     };
     if let Some(key) = key {
         key.scrub_answer(&mut answer.text);
+        if let FinishReason::Other(word) = &mut answer.finish_reason {
+            key.scrub_answer(word);
+        }
         answer.model.iter_mut().for_each(|model| key.scrub_answer(model));
     }
     let fault = match &answer.finish_reason {

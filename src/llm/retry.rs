@@ -10,7 +10,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::{Failure, FailureClass};
+use super::{Failure, FailureClass, FailurePolicies};
 
 /// Answers of status 429 are not counted as attempts, but there is an end to them: this many times `max_attempts`.
 const THROTTLED_FACTOR: u32 = 10;
@@ -30,29 +30,21 @@ pub(super) struct Retry {
     rng: Mutex<StdRng>,
 }
 
-/// How one call has failed so far.
+/// How often one call has failed so far, by class.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Failed {
-    throttled: u32,
-    malformed: u32,
-    empty: u32,
-    others: u32,
-}
+pub(super) struct Failed([u32; FailureClass::ALL.len()]);
 
 impl Failed {
     fn note(&mut self, class: FailureClass) -> u32 {
-        let count = match class {
-            FailureClass::Throttled => &mut self.throttled,
-            FailureClass::Malformed => &mut self.malformed,
-            FailureClass::Empty => &mut self.empty,
-            _ => &mut self.others,
-        };
+        let count = &mut self.0[class as usize];
         *count += 1;
         *count
     }
 
-    fn counted(self) -> u32 {
-        self.malformed + self.empty + self.others
+    /// Failures that count against `max_attempts`: those of classes that have no number of their own.
+    fn counted(self, policies: &FailurePolicies) -> u32 {
+        let counts = |class: &FailureClass| *class != FailureClass::Throttled && policies.of(*class).retry.is_none();
+        FailureClass::ALL.into_iter().filter(counts).map(|class| self.0[class as usize]).sum()
     }
 }
 
@@ -72,12 +64,13 @@ impl Retry {
     }
 
     /// How long to wait before the request is sent again; none if it is not to be.
-    pub(super) fn delay(&self, failed: &mut Failed, failure: &Failure) -> Option<Duration> {
+    pub(super) fn delay(&self, policies: &FailurePolicies, failed: &mut Failed, failure: &Failure) -> Option<Duration> {
         let count = failed.note(failure.class);
-        let (base, limit) = schedule(failure.class)?;
-        let again = match failure.class {
-            FailureClass::Throttled => count < self.max_attempts.saturating_mul(THROTTLED_FACTOR),
-            _ => count < limit && failed.counted() < self.max_attempts,
+        let (base, limit) = schedule(failure.class);
+        let again = match (policies.of(failure.class).retry, failure.class) {
+            (Some(retries), _) => count <= u32::from(retries),
+            (None, FailureClass::Throttled) => count < self.max_attempts.saturating_mul(THROTTLED_FACTOR),
+            (None, _) => count < limit && failed.counted(policies) < self.max_attempts,
         };
         again.then(|| match failure.retry_after {
             Some(wait) => wait + self.jitter(SPREAD),
@@ -92,23 +85,20 @@ impl Retry {
     }
 }
 
-/// The first delay's bound, and how often a failure of this class is met before giving up; none if it is final at once.
+/// The first delay's bound, and how often a failure of this class is met before giving up, where the pipeline file says
+/// nothing.
 ///
 /// An empty or garbled answer is worth another try, but may have been paid for, so only one or two.
-fn schedule(class: FailureClass) -> Option<(Duration, u32)> {
+fn schedule(class: FailureClass) -> (Duration, u32) {
     let unlimited = u32::MAX;
     match class {
-        FailureClass::Throttled => Some((Duration::from_secs(1), unlimited)),
-        FailureClass::Overloaded | FailureClass::TimedOut => Some((Duration::from_millis(500), unlimited)),
-        FailureClass::Connection => Some((Duration::from_millis(250), unlimited)),
-        FailureClass::Malformed => Some((Duration::from_millis(100), 3)),
-        FailureClass::Empty => Some((Duration::from_millis(100), 2)),
-        FailureClass::Truncated
-        | FailureClass::Filtered
-        | FailureClass::Refused
-        | FailureClass::BadRequest
-        | FailureClass::Unauthorised
-        | FailureClass::OutOfQuota => None,
+        FailureClass::Throttled => (Duration::from_secs(1), unlimited),
+        FailureClass::Overloaded | FailureClass::TimedOut => (Duration::from_millis(500), unlimited),
+        FailureClass::Connection => (Duration::from_millis(250), unlimited),
+        FailureClass::Malformed => (Duration::from_millis(100), 3),
+        FailureClass::Empty => (Duration::from_millis(100), 2),
+        FailureClass::Truncated | FailureClass::Filtered | FailureClass::Refused => (Duration::from_millis(100), 1),
+        FailureClass::BadRequest | FailureClass::Unauthorised | FailureClass::OutOfQuota => (Duration::from_secs(1), 1),
     }
 }
 
@@ -121,8 +111,29 @@ mod tests {
     }
 
     fn delays(max_attempts: u32, failure: &Failure) -> Vec<Duration> {
+        delays_by(&FailurePolicies::default(), max_attempts, failure)
+    }
+
+    fn delays_by(policies: &FailurePolicies, max_attempts: u32, failure: &Failure) -> Vec<Duration> {
         let (retry, mut failed) = (retry(max_attempts), Failed::default());
-        std::iter::from_fn(|| retry.delay(&mut failed, failure)).collect()
+        std::iter::from_fn(|| retry.delay(policies, &mut failed, failure)).collect()
+    }
+
+    #[test]
+    fn a_number_in_the_pipeline_file_counts_for_its_class_alone() {
+        for class in FailureClass::ALL {
+            for retries in [0, 1, 9] {
+                let toml = format!("{class} = {{ retry = {retries} }}");
+                let policies: FailurePolicies = toml::from_str(&toml).expect("right policies");
+                assert_eq!(delays_by(&policies, 3, &Failure::new(class, "")).len(), retries, "{class}");
+            }
+        }
+        let policies: FailurePolicies = toml::from_str("overloaded = { retry = 5 }").expect("right policies");
+        let (retry, mut failed) = (retry(2), Failed::default());
+        let mut again = |class| retry.delay(&policies, &mut failed, &Failure::new(class, "")).is_some();
+        assert!((0..5).all(|_| again(FailureClass::Overloaded)));
+        assert!(again(FailureClass::Connection));
+        assert!(!again(FailureClass::Connection));
     }
 
     #[test]
@@ -153,7 +164,8 @@ mod tests {
     #[test]
     fn attempts_of_different_classes_count_together_but_for_throttled_ones() {
         let (retry, mut failed) = (retry(3), Failed::default());
-        let mut again = |class| retry.delay(&mut failed, &Failure::new(class, "")).is_some();
+        let none = FailurePolicies::default();
+        let mut again = |class| retry.delay(&none, &mut failed, &Failure::new(class, "")).is_some();
         assert!(again(FailureClass::Overloaded));
         assert!(again(FailureClass::Throttled));
         assert!(again(FailureClass::Connection));

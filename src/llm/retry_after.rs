@@ -38,7 +38,7 @@ fn exhausted_reset<'h>(text: &impl Fn(&str) -> Option<&'h str>, now: DateTime<Ut
 }
 
 /// `1.5` seconds, `6m0s`, `20ms`, or a Unix time in seconds or milliseconds.
-fn parse_reset(text: &str, now: DateTime<Utc>) -> Option<Duration> {
+pub(super) fn parse_reset(text: &str, now: DateTime<Utc>) -> Option<Duration> {
     match text.parse::<f64>() {
         Ok(number) if number >= 1e12 => Some(until(DateTime::from_timestamp_millis(number as i64)?, now)),
         Ok(number) if number >= 1e9 => Some(until(DateTime::from_timestamp_millis((number * 1000.0) as i64)?, now)),

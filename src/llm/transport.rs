@@ -2,13 +2,14 @@
 
 use std::error::Error;
 use std::sync::Once;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 
 use super::key::ApiKey;
 use super::response::scrub;
+use super::stream::Stream;
 use super::{EndpointSettings, Failure, FailureClass, SettingsError};
 
 /// Bytes of a response that are read at most: a hundred times the longest answers, and small enough for every slot at once.
@@ -31,7 +32,15 @@ pub(super) struct Exchange {
     pub(super) body: Vec<u8>,
 }
 
-/// The connections to one endpoint.
+/// What came of a chat-completions request.
+pub(super) struct Reception {
+    /// Status, headers, and the body, unless that was read as a stream.
+    pub(super) exchange: Exchange,
+    /// The answer that came piece by piece, and how long its first piece took.
+    pub(super) streamed: Option<(Stream, Option<Duration>)>,
+}
+
+/// The connections to one server.
 #[derive(Debug)]
 pub(super) struct Transport {
     http: reqwest::Client,
@@ -40,6 +49,7 @@ pub(super) struct Transport {
     models: Url,
     key: Option<ApiKey>,
     timeout: Duration,
+    stall: Duration,
 }
 
 impl Transport {
@@ -79,21 +89,41 @@ impl Transport {
             url
         };
         let (chat, models) = (below("/chat/completions"), below("/models"));
-        Ok(Self { http, base, chat, models, key, timeout: Duration::from_secs(settings.timeout_seconds) })
+        let (timeout, stall) = (settings.timeout_seconds, settings.stall_seconds);
+        let (timeout, stall) = (Duration::from_secs(timeout), Duration::from_secs(stall));
+        Ok(Self { http, base, chat, models, key, timeout, stall })
     }
 
     #[cfg(test)]
-    pub(super) fn set_timeout(&mut self, timeout: Duration) {
-        self.timeout = timeout;
+    pub(super) fn set_timeouts(&mut self, timeout: Duration, stall: Duration) {
+        (self.timeout, self.stall) = (timeout, stall);
+    }
+
+    /// The server's URL up to its version.
+    pub(super) fn base(&self) -> &Url {
+        &self.base
     }
 
     pub(super) fn key(&self) -> Option<&ApiKey> {
         self.key.as_ref()
     }
 
-    /// Posts a chat-completions request.
-    pub(super) async fn chat(&self, body: Vec<u8>) -> Result<Exchange, Failure> {
-        self.exchange(self.http.post(self.chat.clone()).body(body), self.timeout).await
+    /// Posts a chat-completions request. The answer is read as a stream if the server sends one.
+    pub(super) async fn chat(&self, body: Vec<u8>) -> Result<Reception, Failure> {
+        let request = self.http.post(self.chat.clone()).body(body);
+        self.timed(self.timeout, async {
+            let begun = Instant::now();
+            let response = request.send().await.map_err(|error| self.broken(error))?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+            let (body, streamed) = if status == StatusCode::OK && kind.starts_with("text/event-stream") {
+                (Vec::new(), Some(self.read_stream(response, begun).await?))
+            } else {
+                (self.read(response).await?, None)
+            };
+            Ok(Reception { exchange: Exchange { status, headers, body }, streamed })
+        })
+        .await
     }
 
     /// Asks for the list of models.
@@ -101,12 +131,22 @@ impl Transport {
         self.exchange(self.http.get(self.models.clone()), self.timeout.min(LISTING)).await
     }
 
-    async fn exchange(&self, request: RequestBuilder, timeout: Duration) -> Result<Exchange, Failure> {
-        let whole = async {
+    /// A request to a path below the base URL, query included.
+    pub(super) fn at(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base.as_str().trim_end_matches('/')))
+    }
+
+    /// Sends a request and reads its response to the end.
+    pub(super) async fn exchange(&self, request: RequestBuilder, timeout: Duration) -> Result<Exchange, Failure> {
+        self.timed(timeout, async {
             let response = request.send().await.map_err(|error| self.broken(error))?;
             let (status, headers) = (response.status(), response.headers().clone());
             Ok(Exchange { status, headers, body: self.read(response).await? })
-        };
+        })
+        .await
+    }
+
+    async fn timed<T>(&self, timeout: Duration, whole: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         tokio::time::timeout(timeout, whole).await.unwrap_or_else(|_| {
             let message = format!("{}: no answer within {timeout:?}", self.base);
             Err(Failure::new(FailureClass::TimedOut, message))
@@ -127,8 +167,41 @@ impl Transport {
         Ok(body)
     }
 
+    /// Reads a stream to its end. The wait for its first byte is bounded by the time-out alone, since a busy server lets
+    /// requests wait; after that it must not be silent for longer than the stall time-out.
+    async fn read_stream(&self, mut response: Response, begun: Instant) -> Result<(Stream, Option<Duration>), Failure> {
+        let fail =
+            |class, message: String| Err(Failure::new(class, format!("{}: {message}", self.base)).with_status(200));
+        let (mut stream, mut first, mut bytes) = (Stream::default(), None, 0);
+        let mut patience = self.timeout;
+        while !stream.is_done() {
+            let chunk = match tokio::time::timeout(patience, response.chunk()).await {
+                Err(_) if stream.is_whole() => break,
+                Err(_) => {
+                    let message = format!("stalled: nothing for {patience:?} after {}", stream.progress());
+                    return fail(FailureClass::TimedOut, message);
+                }
+                Ok(Ok(Some(chunk))) => chunk,
+                // What comes after the answer's end is no loss.
+                Ok(_) if stream.is_whole() => break,
+                Ok(Ok(None)) => {
+                    return fail(FailureClass::Connection, format!("the stream ended after {}", stream.progress()));
+                }
+                Ok(Err(error)) => return Err(self.broken(error).with_status(200)),
+            };
+            patience = self.stall;
+            bytes += chunk.len();
+            if bytes > MAX_BODY {
+                return fail(FailureClass::Malformed, format!("a response of more than {MAX_BODY} bytes"));
+            }
+            stream.push(&chunk);
+            first = first.or_else(|| stream.has_begun().then(|| begun.elapsed()));
+        }
+        Ok((stream, first))
+    }
+
     /// The failure that a broken exchange means.
-    fn broken(&self, error: reqwest::Error) -> Failure {
+    pub(super) fn broken(&self, error: reqwest::Error) -> Failure {
         let class = if error.is_timeout() && !error.is_connect() {
             FailureClass::TimedOut
         } else if error.is_builder() {

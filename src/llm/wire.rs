@@ -28,8 +28,24 @@ pub(super) struct Body<'a> {
     stop: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<i64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stream: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_options: Option<StreamOptions>,
     #[serde(flatten)]
     extra: &'a Map<String, Value>,
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
+}
+
+impl Body<'_> {
+    /// The same, answered piece by piece, the usage in the last one.
+    pub(super) fn streamed(self) -> Self {
+        Self { stream: true, stream_options: Some(StreamOptions { include_usage: true }), ..self }
+    }
 }
 
 impl<'a> From<&'a ChatRequest> for Body<'a> {
@@ -43,6 +59,8 @@ impl<'a> From<&'a ChatRequest> for Body<'a> {
             max_tokens: sampling.max_tokens,
             stop: &sampling.stop,
             seed: sampling.seed.map(|seed| seed.wrapping_add(i64::from(request.sample))),
+            stream: false,
+            stream_options: None,
             extra: &sampling.extra,
         }
     }
@@ -226,6 +244,11 @@ mod tests {
         let value: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!((&value["top_k"], &value["max_tokens"]), (&json!(20), &json!(64)));
         assert_eq!(value["stop"], json!(["END"]));
+        assert_eq!(value.get("stream"), None);
+        let streamed = serde_json::to_vec(&Body::from(&request()).streamed()).unwrap();
+        let strict: CreateChatCompletionRequest = serde_json::from_slice(&streamed).unwrap();
+        assert_eq!(strict.stream, Some(true));
+        assert_eq!(strict.stream_options.and_then(|options| options.include_usage), Some(true));
     }
 
     #[test]

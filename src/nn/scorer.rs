@@ -6,16 +6,16 @@ use super::parameters::{LayerWeight, Parameter, Place};
 use crate::graph::{Dim, Graph, GraphError, Type, Value};
 
 /// `input_ids` and `attention_mask` `[batch, length]` (1 on tokens, 0 on padding at either end) to `rewards` `[batch]`,
-/// read at each row's last token. `weight` gives each parameter's numbers.
+/// read at each row's last token. `weight` puts a parameter into the graph.
 ///
 /// # Errors
 /// When the graph does not fit together; what `weight` says.
 pub fn score_model<E: From<GraphError>>(
     config: &ModelConfig,
-    weight: impl FnMut(&Parameter) -> Result<Vec<f32>, E>,
+    weight: impl FnMut(&Graph, &Parameter) -> Result<Value, E>,
 ) -> Result<Graph, E> {
     let g = Graph::new("score");
-    let whole = whole(&g, config, &[Place::LmHead], weight)?;
+    let whole = whole(&g, config, UNSCORED, weight)?;
     let rewards = open(&g, config).linear(whole.normed, whole.weight(Place::Score), None);
     let last = g.reduce_max(g.mul(whole.order, whole.present), &[1], true);
     let read = g.gather_elements(g.squeeze(rewards, &[2]), last, 1);
@@ -24,11 +24,19 @@ pub fn score_model<E: From<GraphError>>(
     Ok(g)
 }
 
+/// What `score_model` has no use for.
+const UNSCORED: &[Place] = &[Place::LmHead];
+
+/// The parameters of [`score_model`], in the order in which it asks for them.
+pub fn scored_parameters(config: &ModelConfig) -> Vec<Parameter> {
+    config.parameters().into_iter().filter(|parameter| !UNSCORED.contains(&parameter.place)).collect()
+}
+
 /// The same inputs to `logits` `[batch, length, vocab]`.
 #[cfg(test)]
 pub(crate) fn language_model<E: From<GraphError>>(
     config: &ModelConfig,
-    weight: impl FnMut(&Parameter) -> Result<Vec<f32>, E>,
+    weight: impl FnMut(&Graph, &Parameter) -> Result<Value, E>,
 ) -> Result<Graph, E> {
     let g = Graph::new("language-model");
     let whole = whole(&g, config, &[Place::Score], weight)?;
@@ -61,22 +69,21 @@ fn find(weights: &[(Place, Value)], place: Place) -> Value {
 }
 
 fn open<'g>(graph: &'g Graph, config: &'g ModelConfig) -> Decoder<'g> {
-    Decoder { graph, config, layout: Layout::Open, compute: Type::F32 }
+    Decoder { graph, config, layout: Layout::Open, compute: Type::F32, fused_norms: false }
 }
 
 fn whole<E: From<GraphError>>(
     g: &Graph,
     config: &ModelConfig,
     without: &[Place],
-    mut weight: impl FnMut(&Parameter) -> Result<Vec<f32>, E>,
+    mut weight: impl FnMut(&Graph, &Parameter) -> Result<Value, E>,
 ) -> Result<Whole, E> {
     let (batch, length) = (Dim::Named("batch"), Dim::Named("length"));
     let ids = g.input("input_ids", Type::I64, &[batch, length]);
     let present = g.input("attention_mask", Type::I64, &[batch, length]);
     let mut weights: Vec<(Place, Value)> = Vec::new();
     for parameter in config.parameters().iter().filter(|parameter| !without.contains(&parameter.place)) {
-        let bytes = Type::F32.encode(&weight(parameter)?);
-        weights.push((parameter.place, g.weight(&parameter.name, Type::F32, &parameter.shape, bytes)));
+        weights.push((parameter.place, weight(g, parameter)?));
     }
     let find = |place: Place| find(&weights, place);
 
@@ -97,7 +104,7 @@ fn whole<E: From<GraphError>>(
     let decoder = open(g, config);
     let mut x = g.gather(find(Place::Embedding), ids);
     for layer in 0..config.num_layers {
-        x = decoder.layer(x, &around, &|weight: LayerWeight| find(Place::Layer(layer, weight))).y;
+        x = decoder.layer(x, &around, None, &|weight: LayerWeight| find(Place::Layer(layer, weight))).y;
     }
     let normed = decoder.norm(x, find(Place::FinalNorm));
     Ok(Whole { present, order, normed, weights })

@@ -8,6 +8,7 @@
 //! answer itself follow from the same, faults of the way also from how often the request was seen; a limit is never
 //! exceeded in any window of 60 seconds.
 
+mod batches;
 mod cache;
 mod chance;
 mod compose;
@@ -18,6 +19,7 @@ mod edit;
 mod facts;
 mod habits;
 mod index;
+mod log;
 mod mention;
 mod mutate;
 mod protocol;

@@ -18,8 +18,10 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::batches::{self, Batches};
 use super::chance::of_attempt;
 use super::dice::Dice;
+use super::log::{Entry, Fate};
 use super::protocol::{ChatRequest, Failure};
 use super::role::MODELS;
 use super::settings::FaultKind;
@@ -32,8 +34,9 @@ use super::window::{Allowance, Quota, Verdict};
 const MAX_BODY_BYTES: usize = 32 << 20;
 
 #[derive(Clone)]
-struct Shared {
-    simulator: Arc<Simulator>,
+pub(super) struct Shared {
+    pub(super) simulator: Arc<Simulator>,
+    pub(super) batches: Arc<Batches>,
     /// Limits hold for each model, as providers have it.
     quotas: Arc<Mutex<HashMap<String, Quota>>>,
     stop: CancellationToken,
@@ -45,10 +48,15 @@ struct Shared {
 /// # Errors
 /// When the listener fails.
 pub async fn serve(listener: TcpListener, simulator: Arc<Simulator>, stop: CancellationToken) -> std::io::Result<()> {
-    let shared = Shared { simulator, quotas: Arc::default(), stop: stop.clone() };
+    let shared = Shared { simulator, batches: Arc::default(), quotas: Arc::default(), stop: stop.clone() };
     let router = Router::new()
         .route("/v1/chat/completions", post(chat))
         .route("/v1/models", get(models))
+        .route("/v1/files", post(batches::upload))
+        .route("/v1/files/{id}/content", get(batches::content))
+        .route("/v1/batches", post(batches::create).get(batches::list))
+        .route("/v1/batches/{id}", get(batches::show))
+        .route("/v1/batches/{id}/cancel", post(batches::show))
         .route("/stats", get(stats))
         .fallback(no_route)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -101,13 +109,15 @@ async fn chat(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
         }
     };
     simulator.counters.arrived(answer.key);
+    let mut entry = simulator.log.as_ref().map(|log| log.enter(&answer));
     let verdict = shared.take(&request.model, answer.completion.usage.total_tokens);
     let mut response = match verdict.refused {
         Some((wait, what)) => {
             simulator.counters.note(answer.key, Event::Refused);
+            settle(&mut entry, Fate::Refused);
             too_many(wait, &format!("rate limit reached for {what} per minute on {}", request.model))
         }
-        None => shared.deliver(&request, &answer).await,
+        None => shared.deliver(&request, &answer, &mut entry).await,
     };
     limit_headers(response.headers_mut(), &verdict);
     response
@@ -128,7 +138,7 @@ impl Shared {
     }
 
     /// Sends an admitted request's answer, or the fault that is in its way.
-    async fn deliver(&self, request: &ChatRequest<'_>, answer: &Answer) -> Response {
+    async fn deliver(&self, request: &ChatRequest<'_>, answer: &Answer, entry: &mut Option<Entry>) -> Response {
         let simulator = &self.simulator;
         let settings = &simulator.settings;
         let attempt = simulator.counters.note(answer.key, Event::Admitted).admitted;
@@ -140,6 +150,12 @@ impl Shared {
         let fault = of_attempt(&settings.faults, settings.seed, answer.key, attempt);
         if let Some(kind) = fault.or(answer.fault) {
             simulator.counters.note(answer.key, Event::Fault(kind));
+            if let Some(entry) = entry {
+                entry.fault = Some(kind);
+            }
+        }
+        if !matches!(fault, None | Some(FaultKind::Timeout)) {
+            settle(entry, Fate::Failed);
         }
         match fault {
             Some(FaultKind::InternalError) => {
@@ -160,13 +176,20 @@ impl Shared {
             Some(FaultKind::Drop) => broken_off(request, answer),
             _ => {
                 simulator.counters.note(answer.key, Event::Answered { known: answer.known });
+                settle(entry, Fate::Answered);
                 whole(request, answer)
             }
         }
     }
 }
 
-fn authorised(simulator: &Simulator, headers: &HeaderMap) -> bool {
+fn settle(entry: &mut Option<Entry>, fate: Fate) {
+    if let Some(entry) = entry {
+        entry.fate = fate;
+    }
+}
+
+pub(super) fn authorised(simulator: &Simulator, headers: &HeaderMap) -> bool {
     let Some(key) = &simulator.api_key else {
         return true;
     };
@@ -174,12 +197,12 @@ fn authorised(simulator: &Simulator, headers: &HeaderMap) -> bool {
     given.and_then(|value| value.strip_prefix("Bearer ")).is_some_and(|given| given.trim() == key)
 }
 
-fn wrong_key() -> Response {
+pub(super) fn wrong_key() -> Response {
     let message = "the API key is missing or wrong";
     failure(StatusCode::UNAUTHORIZED, message, "invalid_request_error", Some("invalid_api_key"))
 }
 
-fn failure(
+pub(super) fn failure(
     status: StatusCode,
     message: impl Into<String>,
     class: &'static str,

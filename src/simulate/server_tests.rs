@@ -22,6 +22,10 @@ async fn host(settings: Settings, key: Option<&str>) -> Hosted {
     if let Some(key) = key {
         simulator = simulator.with_api_key(key.to_owned());
     }
+    serving(simulator).await
+}
+
+async fn serving(simulator: Simulator) -> Hosted {
     let simulator = Arc::new(simulator);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
@@ -186,4 +190,32 @@ async fn a_hanging_request_ends_when_the_simulator_stops() {
 fn times_are_written_as_openai_does() {
     let words = |ms| in_words(Duration::from_millis(ms));
     assert_eq!([words(20), words(1500), words(60_000), words(61_250)], ["20ms", "1.5s", "1m0s", "1m1.25s"]);
+}
+
+#[tokio::test]
+async fn the_log_has_a_line_for_every_request_and_its_fate() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let settings = Settings { requests_per_minute: Some(2), ..faults(FaultKind::InternalError, 0.5) };
+    let index = Index::from_sources(std::iter::once(("graphs.py".to_owned(), SOURCE.to_owned())));
+    let simulator = Simulator::new(index, settings).unwrap().with_log(file.reopen().unwrap());
+    let hosted = serving(simulator).await;
+    let mut statuses = Vec::new();
+    for seed in 0..3 {
+        statuses.push(hosted.post(&body(seed)).await.unwrap().status().as_u16());
+    }
+    let text = std::fs::read_to_string(file.path()).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let fates: Vec<&str> = lines.iter().map(|line| line["fate"].as_str().unwrap()).collect();
+    let expected = statuses.iter().map(|status| match status {
+        200 => "answered",
+        500 => "failed",
+        _ => "refused",
+    });
+    assert_eq!(fates, expected.collect::<Vec<_>>());
+    assert_eq!(fates[2], "refused");
+    for (line, fate) in lines.iter().zip(&fates) {
+        assert_eq!(line["fault"] == "500", *fate == "failed");
+        assert!(line["content"].as_str().unwrap().contains("def has_cycle") && line["tokens"].as_u64().unwrap() > 20);
+        assert!(line["until"].as_f64().unwrap() >= line["at"].as_f64().unwrap());
+    }
 }

@@ -13,6 +13,7 @@ use super::describe::{WORDINGS, description};
 use super::dice::{Dice, hash};
 use super::facts::facts;
 use super::index::Index;
+use super::log::RequestLog;
 use super::protocol::{ChatRequest, Choice, Completion, FinishReason, Reply, RequestKey, Usage};
 use super::role::Role;
 use super::settings::{FaultKind, Settings, SettingsError};
@@ -28,6 +29,7 @@ pub struct Simulator {
     pub(super) settings: Settings,
     pub(super) api_key: Option<String>,
     pub(super) counters: Counters,
+    pub(super) log: Option<Arc<RequestLog>>,
     finder: Finder,
     started: u64,
     texts: Mutex<Cache<u64, Arc<str>>>,
@@ -84,6 +86,7 @@ impl Simulator {
             answers: Mutex::new(Cache::new(settings.cached_answers)),
             counters: Counters::default(),
             api_key: None,
+            log: None,
             index,
             settings,
         })
@@ -93,6 +96,14 @@ impl Simulator {
     #[must_use]
     pub fn with_api_key(self, key: String) -> Self {
         Self { api_key: Some(key), ..self }
+    }
+
+    /// Writes a line of JSON to `file` for every chat request that it understood: seconds since now at which it came
+    /// (`at`) and was done with (`until`), model, key, tokens of prompt and answer, `fate` (`answered`, `failed`, `refused`, or
+    /// `left`, when the client did not wait), the fault if one was injected, and the answer that belongs to it.
+    #[must_use]
+    pub fn with_log(self, file: std::fs::File) -> Self {
+        Self { log: Some(Arc::new(RequestLog::new(file))), ..self }
     }
 
     /// What it knows.

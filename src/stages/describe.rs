@@ -8,7 +8,7 @@ use super::rows::{Answered, RowWork};
 use super::wrong::Wrong;
 use super::{AnyStage, Kind, only_need};
 use crate::engine::Facets;
-use crate::llm::{PromptSettings, Sampling};
+use crate::llm::{FailurePolicies, PromptSettings, Sampling};
 use crate::store::tasks::Inputs;
 
 /// What a describing prompt may speak of.
@@ -30,6 +30,9 @@ pub struct DescribeSettings {
     /// Descriptions for each snippet.
     #[serde(default = "super::generate::one")]
     pub samples: u32,
+    /// What is done about failures, by class, in place of what is done without this.
+    #[serde(default)]
+    pub on_failure: FailurePolicies,
 }
 
 /// A `describe` stage.
@@ -45,7 +48,7 @@ impl Describe {
     /// # Errors
     /// The name of the setting that is wrong, and why.
     pub fn new(settings: DescribeSettings, endpoints: &Endpoints) -> Result<Self, Wrong> {
-        let DescribeSettings { endpoint, prompt, sampling, samples } = settings;
+        let DescribeSettings { endpoint, prompt, sampling, samples, on_failure } = settings;
         let work = RowWork::new(
             Inputs::Snippets,
             String::new(),
@@ -55,6 +58,7 @@ impl Describe {
             &prompt,
             &VARIABLES,
             sampling,
+            on_failure,
             read,
         )?;
         Ok(Self { work })

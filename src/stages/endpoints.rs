@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::resolve;
 use crate::corpus::{self, Entry, Format, Source, SourceKind};
-use crate::llm::{Client, EndpointSettings};
+use crate::llm::{Account, Client, EndpointSettings, Limits};
 use crate::simulate::{self, Index, Simulator};
 
 pub use crate::simulate::Settings as SimulatorSettings;
@@ -22,10 +22,19 @@ pub struct Endpoint {
     pub name: String,
     /// Its settings.
     pub settings: EndpointSettings,
+    /// The limits of its account, as all its endpoints state them.
+    pub limits: Limits,
     client: OnceLock<Client>,
+    /// What the server says of its context.
+    context: OnceLock<Option<u32>>,
 }
 
 impl Endpoint {
+    /// Tokens that prompt and answer may have together, where that is known.
+    pub fn context_tokens(&self) -> Option<u32> {
+        self.settings.context_tokens.or_else(|| *self.context.get()?)
+    }
+
     /// The client.
     ///
     /// # Errors
@@ -40,8 +49,8 @@ pub type Endpoints = BTreeMap<String, Arc<Endpoint>>;
 
 impl Endpoint {
     /// A declared endpoint.
-    pub fn new(name: String, settings: EndpointSettings) -> Arc<Self> {
-        Arc::new(Self { name, settings, client: OnceLock::new() })
+    pub fn new(name: String, settings: EndpointSettings, limits: Limits) -> Arc<Self> {
+        Arc::new(Self { name, settings, limits, client: OnceLock::new(), context: OnceLock::new() })
     }
 }
 
@@ -68,6 +77,7 @@ impl Services {
     ) -> anyhow::Result<Self> {
         let services = Self { stop: CancellationToken::new() };
         let mut hosted: BTreeMap<&str, String> = BTreeMap::new();
+        let mut accounts: BTreeMap<String, Arc<Account>> = BTreeMap::new();
         for endpoint in used {
             let settings = match &endpoint.settings.simulator {
                 None => endpoint.settings.clone(),
@@ -80,9 +90,14 @@ impl Services {
                 }
             };
             let describe = || format!("endpoint `{}`", endpoint.name);
-            let client = Client::new(settings).with_context(describe)?;
+            let new = || Account::new(endpoint.limits);
+            let account = match endpoint.settings.account_name() {
+                Some(name) => Arc::clone(accounts.entry(name).or_insert_with(new)),
+                None => new(),
+            };
+            let client = Client::of_account(settings, account).with_context(describe)?;
             let found = client.preflight().await.map_err(|failure| {
-                let url = client.settings().base_url.as_deref().unwrap_or_default();
+                let url = client.settings().urls().join(", ");
                 anyhow::anyhow!("endpoint `{}` at {url}: {failure}", endpoint.name)
             })?;
             if found.listed == Some(false) {
@@ -93,13 +108,14 @@ impl Services {
                     endpoint.settings.model
                 );
             }
+            let _ = endpoint.context.set(found.context_tokens);
             let _ = endpoint.client.set(client);
         }
         Ok(services)
     }
 
     async fn host(&self, name: &str, settings: &SimulatorSettings, base: &Path) -> anyhow::Result<String> {
-        let simulator = build_simulator(settings.clone(), base.to_owned()).await?;
+        let simulator = Arc::new(build_simulator(settings.clone(), base.to_owned()).await?);
         let listener = TcpListener::bind("127.0.0.1:0").await.context("the simulator found no free port")?;
         let url = format!("http://{}/v1", listener.local_addr()?);
         tracing::info!("simulator `{name}` answers at {url}; it is no model");
@@ -117,7 +133,7 @@ impl Services {
 ///
 /// # Errors
 /// When the settings are wrong, or a path leads nowhere.
-pub async fn build_simulator(settings: SimulatorSettings, base: PathBuf) -> anyhow::Result<Arc<Simulator>> {
+pub async fn build_simulator(settings: SimulatorSettings, base: PathBuf) -> anyhow::Result<Simulator> {
     settings.check()?;
     tokio::task::spawn_blocking(move || {
         let mut files = Vec::new();
@@ -128,7 +144,7 @@ pub async fn build_simulator(settings: SimulatorSettings, base: PathBuf) -> anyh
             };
             read_corpus(path, &base, &mut keep).with_context(|| format!("the simulator's corpus {path}"))?;
         }
-        Ok(Arc::new(Simulator::new(Index::from_sources(files.into_iter()), settings)?))
+        Ok(Simulator::new(Index::from_sources(files.into_iter()), settings)?)
     })
     .await?
 }

@@ -1,5 +1,6 @@
 //! `export`: writes pairs to files that Hugging Face `datasets` and TRL read as they are.
 
+mod card;
 mod parquet;
 
 use std::fs::File;
@@ -61,6 +62,9 @@ pub struct ExportSettings {
 /// Says which pairs the files beside it were made of.
 const MARK: &str = "export.json";
 
+/// The data set's card.
+const CARD: &str = "README.md";
+
 fn jsonl() -> ExportFormat {
     ExportFormat::Jsonl
 }
@@ -96,7 +100,8 @@ impl Export {
         let made_of = needed.and_then(|needs| Some(&context.plan.stages[*needs.first()?].fingerprint));
         let mark = json!({ "pairs": pairs, "newest": newest, "stage": made_of, "format": self.settings.format });
         let note = out.join(MARK);
-        let whole = ["train", "test"].iter().all(|split| out.join(self.settings.format.file(split)).exists());
+        let whole = ["train", "test"].iter().all(|split| out.join(self.settings.format.file(split)).exists())
+            && out.join(CARD).exists();
         if whole && std::fs::read(&note).is_ok_and(|found| found == mark.to_string().as_bytes()) {
             tracing::info!("{} holds these {pairs} pairs already", out.display());
         } else {
@@ -109,7 +114,7 @@ impl Export {
     }
 }
 
-/// Writes the pairs of a stage to `train.*` and `test.*` in `out`; the number of rows in each.
+/// Writes the pairs of a stage to `train.*` and `test.*` in `out`, and their card; the number of rows in each.
 ///
 /// Each file is written under another name and takes its own when it is whole.
 ///
@@ -128,6 +133,7 @@ pub async fn export_pairs(
         *count =
             write(store, stage, format, split, &path).await.with_context(|| format!("writing {}", path.display()))?;
     }
+    card::write(store, stage, format, counts, out).await?;
     Ok((counts[0], counts[1]))
 }
 

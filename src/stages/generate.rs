@@ -8,7 +8,7 @@ use super::rows::{Answered, RowWork};
 use super::wrong::Wrong;
 use super::{AnyStage, Kind, only_need};
 use crate::engine::Facets;
-use crate::llm::{PromptSettings, Sampling};
+use crate::llm::{FailurePolicies, PromptSettings, Sampling};
 use crate::python::{AnswerForm, code_from_answer};
 use crate::store::tasks::Inputs;
 
@@ -32,6 +32,9 @@ pub struct GenerateSettings {
     /// Answers for each description.
     #[serde(default = "one")]
     pub samples: u32,
+    /// What is done about failures, by class, in place of what is done without this.
+    #[serde(default)]
+    pub on_failure: FailurePolicies,
 }
 
 pub(super) fn one() -> u32 {
@@ -51,7 +54,7 @@ impl Generate {
     /// # Errors
     /// The name of the setting that is wrong, and why.
     pub fn new(name: &str, settings: GenerateSettings, endpoints: &Endpoints) -> Result<Self, Wrong> {
-        let GenerateSettings { endpoint, role, prompt, sampling, samples } = settings;
+        let GenerateSettings { endpoint, role, prompt, sampling, samples, on_failure } = settings;
         let role = role.unwrap_or_else(|| name.to_owned());
         let work = RowWork::new(
             Inputs::Descriptions,
@@ -62,6 +65,7 @@ impl Generate {
             &prompt,
             &VARIABLES,
             sampling,
+            on_failure,
             read,
         )?;
         Ok(Self { work })

@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+use super::curves::{sample_efficiency::SampleEfficiency, scaling::Scaling};
 use super::endpoints::{Endpoint, Endpoints, SimulatorSettings};
 use super::wrong::Wrong;
 use super::{
-    AnyStage, KINDS, dedupe, describe, evaluate, export, filter, generate, ingest, pair, parse, source_answer, train,
+    AnyStage, KINDS, decontaminate, dedupe, describe, evaluate, export, filter, generate, ingest, pair, parse, report,
+    source_answer, train,
 };
-use crate::config::{ConfigError, Pipeline, Problem, StageEntry};
+use crate::config::{ConfigError, Pipeline, Problem, Section, StageEntry};
 use crate::engine::{Plan, Stage as _};
-use crate::llm::EndpointSettings;
+use crate::llm::{EndpointSettings, Limits};
 
 /// A pipeline that passed every check that needs no network and no database.
 #[derive(Debug)]
@@ -68,7 +70,7 @@ pub fn check(pipeline: Pipeline) -> Result<Loaded, ConfigError> {
             Err(problem) => problems.push(problem),
         }
     }
-    let mut endpoints = Endpoints::new();
+    let mut declared: Vec<(&Section, EndpointSettings)> = Vec::new();
     for section in &pipeline.endpoints {
         let settings = match section.parse::<EndpointSettings>(&pipeline.text) {
             Ok(settings) => settings,
@@ -86,8 +88,9 @@ pub fn check(pipeline: Pipeline) -> Result<Loaded, ConfigError> {
             let message = format!("there is no simulator `{name}`; simulators are: {known}");
             problems.push(pipeline.problem(&at("simulator"), message));
         }
-        endpoints.insert(section.name.clone(), Endpoint::new(section.name.clone(), settings));
+        declared.push((section, settings));
     }
+    let endpoints = endpoints(&pipeline, declared, &mut problems);
     let mut stages = Vec::new();
     for entry in &pipeline.stages {
         match stage(&pipeline, entry, &endpoints) {
@@ -99,8 +102,62 @@ pub fn check(pipeline: Pipeline) -> Result<Loaded, ConfigError> {
         return Err(pipeline.error(problems));
     }
     let plan = Plan::new(&pipeline, stages)?;
+    let problems = unmarked(&pipeline, &plan);
+    if !problems.is_empty() {
+        return Err(pipeline.error(problems));
+    }
     debug_assert!(plan.stages.iter().all(|planned| KINDS.contains(&planned.stage.kind())));
     Ok(Loaded { pipeline, plan, simulators })
+}
+
+/// Train stages that would not wait for the marks that a decontaminate stage makes on their pairs.
+fn unmarked(pipeline: &Pipeline, plan: &Plan<AnyStage>) -> Vec<Problem> {
+    let kind = |at: usize| plan.stages[at].stage.kind();
+    let marking = (0..plan.stages.len()).filter(|&at| kind(at) == "decontaminate");
+    let mut problems = Vec::new();
+    for marks in marking {
+        for train in plan.stages.iter().filter(|stage| stage.stage.kind() == "train") {
+            let on_the_same = plan.stages[marks].needs.iter().any(|pairs| train.needs.contains(pairs));
+            if !on_the_same || train.needs.contains(&marks) {
+                continue;
+            }
+            let (name, marks) = (&train.name, &plan.stages[marks].name);
+            let message = format!("stage `{name}` trains on pairs that `{marks}` marks: add `{marks}` to its needs");
+            let section = pipeline.stages.iter().find(|entry| entry.section.name == *name);
+            problems.extend(section.map(|entry| pipeline.problem(&entry.section.span, message)));
+        }
+    }
+    problems
+}
+
+/// Endpoints, each with the limits of its account, which all endpoints of the account state together.
+fn endpoints(
+    pipeline: &Pipeline,
+    declared: Vec<(&Section, EndpointSettings)>,
+    problems: &mut Vec<Problem>,
+) -> Endpoints {
+    let mut accounts: BTreeMap<String, (&str, Limits)> = BTreeMap::new();
+    for (section, settings) in &declared {
+        let Some(name) = settings.account_name() else { continue };
+        let (first, limits) = accounts.entry(name.clone()).or_insert((&section.name, settings.limits()));
+        match limits.joined(&settings.limits()) {
+            Ok(joined) => *limits = joined,
+            Err((key, theirs, ours)) => {
+                let message = format!(
+                    "endpoint `{}`: `{key}` is {ours}, but {theirs} for endpoint `{first}`, which is of the same account \
+                     ({name}): state it alike or once, or give one of them an `account` of its own",
+                    section.name
+                );
+                problems.push(pipeline.problem(&section.span_of(&pipeline.text, key), message));
+            }
+        }
+    }
+    let endpoint = |(section, settings): (&Section, EndpointSettings)| {
+        let shared = settings.account_name().and_then(|name| accounts.get(&name));
+        let limits = shared.map_or_else(|| settings.limits(), |(_, limits)| *limits);
+        (section.name.clone(), Endpoint::new(section.name.clone(), settings, limits))
+    };
+    declared.into_iter().map(endpoint).collect()
 }
 
 fn stage(pipeline: &Pipeline, entry: &StageEntry, endpoints: &Endpoints) -> Result<AnyStage, Problem> {
@@ -130,9 +187,19 @@ fn stage(pipeline: &Pipeline, entry: &StageEntry, endpoints: &Endpoints) -> Resu
         }
         "source" => AnyStage::Source(source_answer::SourceAnswer::new(name, settings(pipeline, entry)?)),
         "pair" => AnyStage::Pair(pair::Pair::new(settings(pipeline, entry)?, pipeline.seed, &needs).map_err(wrong)?),
+        "decontaminate" => {
+            AnyStage::Decontaminate(decontaminate::Decontaminate::new(settings(pipeline, entry)?, base).map_err(at)?)
+        }
         "export" => AnyStage::Export(export::Export::new(settings(pipeline, entry)?, base).map_err(at)?),
         "train" => AnyStage::Train(train::Train::new(settings(pipeline, entry)?, base, &needs).map_err(at)?),
-        "evaluate" => AnyStage::Evaluate(evaluate::Evaluate::new(settings(pipeline, entry)?, base).map_err(at)?),
+        "evaluate" => {
+            AnyStage::Evaluate(evaluate::Evaluate::new(settings(pipeline, entry)?, base, &needs).map_err(at)?)
+        }
+        "sample_efficiency" => {
+            AnyStage::SampleEfficiency(SampleEfficiency::new(settings(pipeline, entry)?, base, &needs).map_err(at)?)
+        }
+        "scaling" => AnyStage::Scaling(Scaling::new(settings(pipeline, entry)?, base).map_err(at)?),
+        "report" => AnyStage::Report(report::Report::new(settings(pipeline, entry)?, base).map_err(at)?),
         other => {
             let message = format!("there is no kind `{other}`; kinds are: {}", KINDS.join(", "));
             return Err(pipeline.problem(&entry.kind.1, message));

@@ -2,19 +2,30 @@
 //!
 //! The engine runs [`AnyStage`] without knowing its kinds; [`load`] turns a pipeline file into a checked plan.
 
+mod accounts;
+pub mod batches;
 mod chain;
+mod curves;
+mod decontaminate;
 mod dedupe;
 mod describe;
 mod endpoints;
 mod evaluate;
 mod export;
 mod filter;
+mod forecast;
 mod generate;
 mod ingest;
+mod landing;
 mod load;
+pub mod measuring;
 mod pair;
 mod parse;
+mod preflight;
+mod purse;
 mod quota;
+mod report;
+mod row_work;
 mod rows;
 mod schema;
 mod source_answer;
@@ -22,9 +33,12 @@ mod train;
 pub mod training;
 mod wrong;
 
-pub use endpoints::{Services, SimulatorSettings, build_simulator, read_corpus};
+pub use endpoints::{Endpoint, Services, SimulatorSettings, build_simulator, read_corpus};
 pub use export::{ExportFormat, export_pairs};
+pub use forecast::{AnswerBasis, Forecast, PromptBasis, PromptCheck, Total, forecast, total};
 pub use load::{Loaded, check, load};
+pub use preflight::{Checked, Found, check_endpoints};
+pub use purse::{CapReached, dollars};
 pub use schema::schema;
 pub use training::WrongInput;
 
@@ -51,17 +65,40 @@ pub enum AnyStage {
     Source(source_answer::SourceAnswer),
     /// Joins two roles into pairs.
     Pair(pair::Pair),
+    /// Marks pairs that overlap with evaluation sets.
+    Decontaminate(decontaminate::Decontaminate),
     /// Writes pairs to files.
     Export(export::Export),
     /// Trains a model on pairs.
     Train(train::Train),
     /// Measures models.
     Evaluate(evaluate::Evaluate),
+    /// Finetunes on growing shares of a set.
+    SampleEfficiency(curves::sample_efficiency::SampleEfficiency),
+    /// Measures a pretraining by pairs seen.
+    Scaling(curves::scaling::Scaling),
+    /// Writes the run as one page.
+    Report(report::Report),
 }
 
 /// Names of all kinds, in the order of a pipeline.
-pub const KINDS: [&str; 11] =
-    ["ingest", "filter", "dedupe", "parse", "describe", "generate", "source", "pair", "export", "train", "evaluate"];
+pub const KINDS: [&str; 15] = [
+    "ingest",
+    "filter",
+    "dedupe",
+    "parse",
+    "describe",
+    "generate",
+    "source",
+    "pair",
+    "decontaminate",
+    "export",
+    "train",
+    "evaluate",
+    "sample_efficiency",
+    "scaling",
+    "report",
+];
 
 macro_rules! each {
     ($stage:expr, $inner:ident => $body:expr) => {
@@ -74,9 +111,13 @@ macro_rules! each {
             AnyStage::Generate($inner) => $body,
             AnyStage::Source($inner) => $body,
             AnyStage::Pair($inner) => $body,
+            AnyStage::Decontaminate($inner) => $body,
             AnyStage::Export($inner) => $body,
             AnyStage::Train($inner) => $body,
             AnyStage::Evaluate($inner) => $body,
+            AnyStage::SampleEfficiency($inner) => $body,
+            AnyStage::Scaling($inner) => $body,
+            AnyStage::Report($inner) => $body,
         }
     };
 }
@@ -104,9 +145,13 @@ impl Stage for AnyStage {
             Self::Generate(_) => "generate",
             Self::Source(_) => "source",
             Self::Pair(_) => "pair",
+            Self::Decontaminate(_) => "decontaminate",
             Self::Export(_) => "export",
             Self::Train(_) => "train",
             Self::Evaluate(_) => "evaluate",
+            Self::SampleEfficiency(_) => "sample_efficiency",
+            Self::Scaling(_) => "scaling",
+            Self::Report(_) => "report",
         }
     }
 
@@ -114,7 +159,15 @@ impl Stage for AnyStage {
         match self {
             Self::Ingest(_) | Self::Filter(_) | Self::Dedupe(_) | Self::Parse(_) => Class::Source,
             Self::Describe(_) | Self::Generate(_) => Class::Rows,
-            Self::Source(_) | Self::Pair(_) | Self::Export(_) | Self::Train(_) | Self::Evaluate(_) => Class::Set,
+            Self::Source(_)
+            | Self::Pair(_)
+            | Self::Decontaminate(_)
+            | Self::Export(_)
+            | Self::Train(_)
+            | Self::Evaluate(_)
+            | Self::SampleEfficiency(_)
+            | Self::Scaling(_)
+            | Self::Report(_) => Class::Set,
         }
     }
 
@@ -137,9 +190,13 @@ impl Stage for AnyStage {
             Self::Generate(generate) => rows::run(&generate.work, context).await,
             Self::Source(source) => source.run(context).await,
             Self::Pair(pair) => pair.run(context).await,
+            Self::Decontaminate(decontaminate) => decontaminate.run(context).await,
             Self::Export(export) => export.run(context).await,
             Self::Train(train) => train.run(context).await,
             Self::Evaluate(evaluate) => evaluate.run(context).await,
+            Self::SampleEfficiency(curve) => curve.run(context).await,
+            Self::Scaling(curve) => curve.run(context).await,
+            Self::Report(report) => report.run(context).await,
             Self::Ingest(_) | Self::Filter(_) | Self::Dedupe(_) | Self::Parse(_) => chain::run(context).await,
         }
     }

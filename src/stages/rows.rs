@@ -10,115 +10,45 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use serde_json::json;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use super::AnyStage;
-use super::endpoints::{Endpoint, Endpoints};
+use super::landing::{Landing, ending, land, rejected};
+use super::purse::{CapReached, Purse};
 use super::quota::Quota;
-use super::wrong::Wrong;
-use crate::engine::{Context, Facets};
+pub use super::row_work::{Answered, RowWork};
+use super::{AnyStage, accounts};
+use crate::engine::Context;
 use crate::ids::CallId;
-use crate::llm::{CallResult, ChatRequest, Consequence, Outcome, Prompt, PromptSettings, Sampling};
+use crate::llm::{CallResult, ChatRequest, Client, Outcome};
 use crate::store::StoreResult;
 use crate::store::answers::{AnswerSink, Ending, Finished, NewCall};
-use crate::store::tasks::{Claimed, Follow, Inputs};
-
-/// Cleaned text and number of code blocks, or class and words of a rejection.
-pub type Answered = Result<(String, u32), (&'static str, String)>;
-
-/// What the stages that call models have in common.
-#[derive(Debug)]
-pub struct RowWork {
-    inputs: Inputs,
-    role: String,
-    samples: u32,
-    /// The endpoint asked.
-    pub endpoint: Arc<Endpoint>,
-    prompt: Prompt,
-    prompt_settings: PromptSettings,
-    sampling: Arc<Sampling>,
-    model: Arc<str>,
-    read: fn(&str) -> Answered,
-}
+use crate::store::budget::Account;
+use crate::store::tasks::{Claimed, Follow};
 
 /// Commits under way at once: answers that land while one waits for the disk need not wait for it as well.
-const COMMITS: usize = 3;
+const COMMITS: usize = 2;
 /// A further commit is started for this part of the concurrency, so that commits stay large under load.
-const COMMIT_PART: usize = 8;
+const COMMIT_PART: usize = 4;
+/// How long answers wait for others to be committed with, while there are few of them and none is being committed: a commit
+/// costs the server as much as forty answers do.
+const GATHER: Duration = Duration::from_millis(5);
 /// Pause between two looks at a queue that is empty for now.
 const IDLE: Duration = Duration::from_millis(100);
-/// How often the number of waiting rows is counted for the progress line.
+/// How often the number of waiting rows is counted for the progress line, at most.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
-
-impl RowWork {
-    /// Checks the settings.
-    ///
-    /// # Errors
-    /// The name of the setting that is wrong, and why.
-    #[allow(clippy::too_many_arguments)] // the settings of two kinds of stage, each once
-    pub fn new(
-        inputs: Inputs,
-        role: String,
-        samples: u32,
-        endpoint: &str,
-        endpoints: &Endpoints,
-        prompt: &PromptSettings,
-        variables: &[&str],
-        sampling: Sampling,
-        read: fn(&str) -> Answered,
-    ) -> Result<Self, Wrong> {
-        let known = || endpoints.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        let endpoint = endpoints
-            .get(endpoint)
-            .ok_or_else(|| ("endpoint", format!("there is no endpoint `{endpoint}`; endpoints are: {}", known())))?;
-        let compiled = Prompt::compile(prompt, variables).map_err(|error| Wrong::prompt(&error))?;
-        sampling.check().map_err(|error| ("sampling", error.to_string()))?;
-        if !(1..=1000).contains(&samples) {
-            return Err(("samples", format!("is {samples}: set it to 1 to 1000")).into());
-        }
-        Ok(Self {
-            inputs,
-            role,
-            samples,
-            model: endpoint.settings.model.as_str().into(),
-            endpoint: Arc::clone(endpoint),
-            prompt: compiled,
-            prompt_settings: prompt.clone(),
-            sampling: Arc::new(sampling),
-            read,
-        })
-    }
-
-    /// What decides the answers; where the model is and how hard it may be asked does not.
-    pub fn identity(&self) -> serde_json::Value {
-        json!({ "model": &*self.model, "prompt": self.prompt_settings, "sampling": &*self.sampling,
-                "samples": self.samples, "role": self.role })
-    }
-
-    /// What the `stages` table shows.
-    pub fn facets(&self) -> Facets {
-        Facets {
-            model: Some(self.model.to_string()),
-            prompt_fingerprint: Some(format!("{:032x}", u128::from_be_bytes(self.prompt.fingerprint()))),
-            sampling: Some(json!(&*self.sampling)),
-        }
-    }
-
-    fn request(&self, row: &Claimed) -> Result<ChatRequest, String> {
-        let messages = self.prompt.render(row).map_err(|error| error.to_string())?;
-        let sampling = Arc::clone(&self.sampling);
-        Ok(ChatRequest { model: Arc::clone(&self.model), messages, sampling, sample: row.sample as u32 })
-    }
-}
 
 /// Runs the stage until everything that its inputs offer is answered or rejected.
 pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Result<()> {
     let client = work.endpoint.client()?;
+    accounts::share(&work.endpoint, &context.store, context.worker).await?;
     let concurrency = client.settings().concurrency as usize;
+    let account =
+        Account { worker: context.worker, stage: context.id(), stages: context.all_ids.clone(), caps: context.caps };
     let mut driver = Driver {
         work,
+        purse: Purse::new(account),
+        capped: None,
         sink: AnswerSink {
             run: context.run,
             stage: context.id(),
@@ -134,16 +64,17 @@ pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Resu
         calls: JoinSet::new(),
         asking: HashMap::new(),
         landed: Vec::new(),
+        landed_at: None,
         commits: JoinSet::new(),
         claiming: None,
         look_again: None,
         call_ids: Vec::new(),
         stop: None,
         follow: Follow::default(),
-        counted: None,
+        count_at: None,
     };
     loop {
-        let ending = context.shutdown.is_cancelled() || driver.stop.is_some();
+        let ending = context.shutdown.is_cancelled() || driver.stop.is_some() || driver.capped.is_some();
         if ending {
             driver.release_queue();
         } else {
@@ -153,15 +84,33 @@ pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Resu
         driver.start_commit(&context, concurrency);
         if !driver.is_idle() {
             driver.step(&context).await?;
-        } else if ending || driver.is_finished(&mut context).await? {
+            tell_concurrency(client, &context);
+            continue;
+        }
+        client.account().rest().await;
+        if ending || driver.is_finished(&mut context).await? {
             break;
         }
+    }
+    driver.purse.close(&context.store).await?;
+    if let Some(capped) = driver.capped {
+        return Err(capped.into());
     }
     match driver.stop {
         Some(reason) => {
             bail!("endpoint `{}`: {reason}; its rows stay to be done: mend it and run again", work.endpoint.name)
         }
         None => Ok(()),
+    }
+}
+
+/// Shows when fewer calls are made at once than the setting allows.
+fn tell_concurrency(client: &Client, context: &Context<AnyStage>) {
+    let (now, most) = (client.concurrency(), client.settings().concurrency);
+    let note = if now < most { format!("{now} of {most} calls at once") } else { String::new() };
+    let meter = context.meter();
+    if meter.note() != note {
+        meter.set_note(note);
     }
 }
 
@@ -177,6 +126,9 @@ struct Claim {
 
 struct Driver<'w> {
     work: &'w RowWork,
+    purse: Purse,
+    /// The cap leaves no room for another call.
+    capped: Option<CapReached>,
     sink: AnswerSink,
     quota: Quota,
     /// Under a limit, nothing is claimed before all inputs are queued: so stages with the same inputs take the same ones.
@@ -187,6 +139,8 @@ struct Driver<'w> {
     asking: HashMap<[u8; 16], Vec<Claimed>>,
     /// Rows that wait for their answer are put down together with the call that they share.
     landed: Vec<Landed>,
+    /// When the first of them did.
+    landed_at: Option<Instant>,
     commits: JoinSet<StoreResult<Vec<Landed>>>,
     /// A claim under way.
     claiming: Option<JoinHandle<StoreResult<Claim>>>,
@@ -195,7 +149,8 @@ struct Driver<'w> {
     call_ids: Vec<CallId>,
     stop: Option<String>,
     follow: Follow,
-    counted: Option<Instant>,
+    /// When the waiting rows are counted again.
+    count_at: Option<Instant>,
 }
 
 impl Driver<'_> {
@@ -232,7 +187,7 @@ impl Driver<'_> {
         let Claim { rows, want, call_ids } = claim;
         self.call_ids.extend(call_ids);
         self.quota.take(rows.len() as u64);
-        if context.shutdown.is_cancelled() || self.stop.is_some() {
+        if context.shutdown.is_cancelled() || self.stop.is_some() || self.capped.is_some() {
             for row in rows {
                 self.land(None, &row, Vec::new(), Ending::Released);
             }
@@ -246,11 +201,14 @@ impl Driver<'_> {
                 self.look_again = Some(Instant::now() + IDLE);
             }
         }
-        if self.counted.is_none_or(|at| at.elapsed() > COUNT_EVERY) {
-            self.counted = Some(Instant::now());
-            let counts = store.task_counts(id).await?;
+        if self.count_at.is_none_or(|at| Instant::now() >= at) {
+            store.merge_spending(id).await?;
+            let begun = Instant::now();
+            let open = store.count_open_tasks(id).await?;
+            // It reads every open row: among millions that takes a while, so it is done less often there.
+            self.count_at = Some(Instant::now() + COUNT_EVERY.max(begun.elapsed() * 50));
             let meter = context.meter();
-            let total = meter.done() + meter.rejected() + (counts.ready + counts.leased) as u64;
+            let total = meter.done() + meter.rejected() + open;
             meter.set_total(context.limit.map_or(total, |limit| limit.min(total)));
         }
         self.take(rows, context).await
@@ -274,7 +232,7 @@ impl Driver<'_> {
         for (row, request, key) in requests {
             if let Some((call, answer)) = ledger.get(&key) {
                 context.meter().add_reused(1);
-                let ending = self.ending(answer, *call);
+                let ending = ending(self.work, answer, *call);
                 self.land(None, &row, Vec::new(), ending);
             } else if let Some(waiting) = self.asking.get_mut(&key) {
                 waiting.push(row);
@@ -289,11 +247,17 @@ impl Driver<'_> {
     fn ask(&mut self, context: &Context<AnyStage>, concurrency: usize) {
         // A kill costs what is asked and what is answered but not committed: both together stay within the bound.
         while self.asking.len() - self.queue.len() < concurrency {
+            let Some((_, request, key)) = self.queue.front() else { return };
+            if !self.purse.take(*key, || self.work.bound(request)) {
+                let next = self.queue.iter().take(concurrency).map(|(_, request, _)| self.work.bound(request));
+                return self.purse.reserve(&context.store, next);
+            }
             let Some((row, request, key)) = self.queue.pop_front() else { return };
             let (endpoint, cancel) = (Arc::clone(&self.work.endpoint), context.shutdown.clone());
+            let policies = Arc::clone(&self.work.policies);
             self.calls.spawn(async move {
                 let outcome = match endpoint.client() {
-                    Ok(client) => client.call(&request, &cancel).await,
+                    Ok(client) => client.call_by(&policies, &request, &cancel).await,
                     Err(_) => Outcome { attempts: Vec::new(), result: CallResult::Cancelled },
                 };
                 (row, key, outcome)
@@ -303,6 +267,7 @@ impl Driver<'_> {
 
     /// Waits for the next call or commit to end.
     async fn step(&mut self, context: &Context<AnyStage>) -> anyhow::Result<()> {
+        let gathering = self.landed_at.filter(|_| self.commits.is_empty());
         let claim = async {
             match &mut self.claiming {
                 Some(claiming) => claiming.await,
@@ -327,8 +292,10 @@ impl Driver<'_> {
                     self.hear(context, row, key, outcome).await?;
                 }
             }
-            // More rows may have come in while a few calls are slow.
-            () = sleep(IDLE), if self.queue.is_empty() => {}
+            () = sleep_until(gathering.unwrap_or_else(Instant::now) + GATHER), if gathering.is_some() => {}
+            reserved = self.purse.reserved() => self.capped = reserved?.err(),
+            // More rows may have come in while a few calls are slow; others may have given back what they had reserved.
+            () = sleep(IDLE), if self.queue.is_empty() || self.purse.is_waiting() => {}
         }
         Ok(())
     }
@@ -343,44 +310,11 @@ impl Driver<'_> {
         if self.call_ids.len() < outcome.attempts.len() {
             self.call_ids.extend(context.store.call_ids(1024).await?);
         }
-        let prices = self.work.endpoint.settings.prices();
-        let answer = match &outcome.result {
-            CallResult::Answered(answer) => Some(clean(&answer.text)),
-            _ => None,
-        };
-        let last = outcome.attempts.len();
-        let mut calls = Vec::with_capacity(last);
-        for (attempt, sent) in (1..).zip(outcome.attempts) {
-            let Some(id) = self.call_ids.pop() else { break };
-            calls.push(NewCall {
-                id,
-                attempt,
-                request_key: key,
-                class: sent.class.map_or("ok", crate::llm::FailureClass::as_str),
-                status: sent.status,
-                message: sent.message.map(|message| clean(&message)),
-                finish_reason: sent.finish_reason,
-                prompt_tokens: sent.usage.and_then(|usage| usage.prompt_tokens),
-                completion_tokens: sent.usage.and_then(|usage| usage.completion_tokens),
-                cost_microdollars: prices.zip(sent.usage).map(|(prices, usage)| prices.cost_microdollars(usage)),
-                latency_ms: sent.latency.as_secs_f64() * 1000.0,
-                started_at: sent.started_at,
-                answer: answer.clone().filter(|_| attempt as usize == last),
-            });
+        let ids = self.call_ids.split_off(self.call_ids.len() - outcome.attempts.len()).into_iter();
+        let Landing { calls, ending, stop } = land(self.work, key, outcome, self.work.endpoint.settings.prices(), ids);
+        if let Some(failure) = stop {
+            self.stop.get_or_insert_with(|| failure.to_string());
         }
-        let paid = calls.last().map(|call| call.id);
-        let ending = match (outcome.result, answer, paid) {
-            (CallResult::Answered(_), Some(text), Some(call)) => self.ending(&text, call),
-            (CallResult::Failed(failure), ..) => {
-                if failure.consequence() == Consequence::StopStage {
-                    self.stop.get_or_insert_with(|| failure.to_string());
-                    Ending::Released
-                } else {
-                    rejected(failure.class.as_str(), clean(&failure.message))
-                }
-            }
-            _ => Ending::Released,
-        };
         for waiting in self.asking.get_mut(&key).map(std::mem::take).unwrap_or_default() {
             context.meter().add_reused(1);
             self.land(None, &waiting, Vec::new(), ending.clone());
@@ -389,28 +323,25 @@ impl Driver<'_> {
         Ok(())
     }
 
-    fn ending(&self, answer: &str, call: CallId) -> Ending {
-        match (self.work.read)(answer) {
-            Ok((text, blocks)) => Ending::Answered { text, blocks, call },
-            Err((class, message)) => rejected(class, message),
-        }
-    }
-
     fn land(&mut self, key: Option<[u8; 16]>, row: &Claimed, calls: Vec<NewCall>, ending: Ending) {
         let finished =
             Finished { input_id: row.input_id, snippet_id: row.snippet_id, sample: row.sample, calls, ending };
+        self.landed_at.get_or_insert_with(Instant::now);
         self.landed.push((key, finished));
     }
 
     fn start_commit(&mut self, context: &Context<AnyStage>, concurrency: usize) {
+        let enough = self.landed.len() * COMMIT_PART >= concurrency;
+        let gathered = self.calls.is_empty() || self.landed_at.is_some_and(|at| at.elapsed() >= GATHER);
         let worth_it = match self.commits.len() {
-            0 => !self.landed.is_empty(),
-            1..COMMITS => self.landed.len() * COMMIT_PART >= concurrency,
+            0 => !self.landed.is_empty() && (enough || gathered),
+            1..COMMITS => enough,
             _ => false,
         };
         if !worth_it {
             return;
         }
+        self.landed_at = None;
         let batch = std::mem::take(&mut self.landed);
         let (store, sink) = (context.store.clone(), self.sink.clone());
         self.commits.spawn(async move {
@@ -431,6 +362,7 @@ impl Driver<'_> {
                 Ending::Released => self.quota.give_back(1),
             }
             let Some(key) = key else { continue };
+            self.purse.settle(&key);
             // Rows that came while the answer was being committed find it in the ledger when they are claimed again.
             for waiting in self.asking.remove(&key).unwrap_or_default() {
                 self.land(None, &waiting, Vec::new(), Ending::Released);
@@ -455,6 +387,7 @@ impl Driver<'_> {
         if self.quota.left() == 0 {
             return Ok(true);
         }
+        self.purse.close(&context.store).await?;
         let (id, ended) = (context.id(), *context.inputs_ended.borrow());
         let seen =
             context.store.feed(id, context.needs[0][0], self.work.inputs, self.work.samples, &mut self.follow).await?;
@@ -468,6 +401,10 @@ impl Driver<'_> {
                 return Ok(false);
             }
             if !context.store.has_open_tasks(id).await? {
+                let out = context.store.rows_out(id).await?;
+                if out > 0 {
+                    bail!("{out} rows are out in batches: `codepmp batch import` brings their answers, then run again");
+                }
                 return Ok(true);
             }
         }
@@ -481,13 +418,4 @@ impl Driver<'_> {
         }
         Ok(false)
     }
-}
-
-fn rejected(class: &str, message: String) -> Ending {
-    Ending::Rejected { class: class.to_owned(), message }
-}
-
-/// Postgres text cannot hold NUL.
-fn clean(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
 }

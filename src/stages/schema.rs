@@ -3,8 +3,12 @@
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
+use super::curves::{sample_efficiency, scaling};
 use super::endpoints::SimulatorSettings;
-use super::{dedupe, describe, evaluate, export, filter, generate, ingest, pair, parse, source_answer, train};
+use super::{
+    decontaminate, dedupe, describe, evaluate, export, filter, generate, ingest, pair, parse, report, source_answer,
+    train,
+};
 use crate::llm::EndpointSettings;
 
 /// The schema (JSON Schema draft 2020-12); it and the program read the same types.
@@ -34,9 +38,13 @@ pub fn schema() -> Value {
     kind("generate", generator.root_schema_for::<generate::GenerateSettings>());
     kind("source", generator.root_schema_for::<source_answer::SourceSettings>());
     kind("pair", generator.root_schema_for::<pair::PairSettings>());
+    kind("decontaminate", generator.root_schema_for::<decontaminate::DecontaminateSettings>());
     kind("export", generator.root_schema_for::<export::ExportSettings>());
     kind("train", generator.root_schema_for::<train::TrainStageSettings>());
     kind("evaluate", generator.root_schema_for::<evaluate::EvaluateSettings>());
+    kind("sample_efficiency", generator.root_schema_for::<sample_efficiency::SampleEfficiencySettings>());
+    kind("scaling", generator.root_schema_for::<scaling::ScalingSettings>());
+    kind("report", generator.root_schema_for::<report::ReportSettings>());
     let mut endpoint = generator.root_schema_for::<EndpointSettings>().to_value();
     let mut simulator = generator.root_schema_for::<SimulatorSettings>().to_value();
     let mut definitions = serde_json::Map::new();

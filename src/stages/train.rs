@@ -46,6 +46,9 @@ pub struct TrainStageSettings {
     /// Which pairs to measure on while it trains; none if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out: Option<PairChoice>,
+    /// Train also on pairs that a decontaminate stage has marked as overlapping with an evaluation set.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_contaminated: bool,
     /// How many models to train, with the seeds `training.seed`, `training.seed + 1`, ...
     #[serde(default = "one")]
     pub seeds: u64,
@@ -99,6 +102,16 @@ impl Train {
         Ok(Self { settings, base, model, tokenizer })
     }
 
+    /// Its settings.
+    pub(super) fn settings(&self) -> &TrainStageSettings {
+        &self.settings
+    }
+
+    /// The folder that its paths are relative to.
+    pub(super) fn base(&self) -> &Path {
+        &self.base
+    }
+
     /// The seeds of its models.
     pub(super) fn seeds(&self) -> impl Iterator<Item = u64> {
         let first = self.settings.training.seed;
@@ -129,6 +142,9 @@ impl Train {
     async fn train_all(&self, context: &Context<AnyStage>) -> anyhow::Result<()> {
         let source = training::source_of(context, self.settings.data.as_deref(), &self.base)?;
         let pairs = Arc::new(source.read(&self.settings.pairs).await?);
+        if !self.settings.allow_contaminated {
+            training::refuse_contaminated(&source, &pairs).await?;
+        }
         let held_out = match &self.settings.held_out {
             Some(choice) => Arc::new(source.read(choice).await?),
             None => Arc::default(),
@@ -216,11 +232,15 @@ impl Kind for Train {
         for (place, (name, stage)) in needs.iter().enumerate() {
             let as_model = named.contains(&Some(place));
             match stage.kind() {
-                "pair" if !as_model => {}
+                "pair" | "decontaminate" if !as_model => {}
                 "train" if as_model => {}
                 "train" => return Err(format!("neither `model` nor `init.tokenizer` names `{name}`")),
                 kind if as_model => return Err(format!("`{name}` makes no model: it is a {kind} stage")),
-                kind => return Err(format!("it cannot stand on `{name}`, a {kind} stage; allowed: pair, train")),
+                kind => {
+                    return Err(format!(
+                        "it cannot stand on `{name}`, a {kind} stage; allowed: pair, decontaminate, train"
+                    ));
+                }
             }
         }
         training::check_source(needs, self.settings.data.as_deref())

@@ -35,6 +35,8 @@ pub struct NewCall {
     pub cost_microdollars: Option<i64>,
     /// Milliseconds.
     pub latency_ms: f64,
+    /// Milliseconds to the first piece of a streamed answer.
+    pub first_token_ms: Option<f64>,
     /// When it was sent.
     pub started_at: DateTime<Utc>,
     /// Raw answer, of a call of class `ok`.
@@ -117,7 +119,8 @@ impl Store {
             .retrying(|| async {
                 sqlx::query_as(
                     "select distinct on (request_key) request_key, id, answer from llm_calls
-                     where class = 'ok' and request_key = any($1) order by request_key, id",
+                     where class = 'ok' and request_key = any($1) and superseded_at is null
+                     order by request_key, id",
                 )
                 .bind(&keys)
                 .fetch_all(self.pool())
@@ -133,7 +136,7 @@ impl Store {
     pub async fn commit_answers(&self, sink: &AnswerSink, finished: &[Finished]) -> StoreResult<()> {
         let rows = Rows::of(sink.inputs, finished);
         let statement = statement(sink.inputs);
-        self.retrying(|| async { rows.bind(&statement, sink).execute(self.pool()).await }).await?;
+        self.retrying(|| async { rows.bind(&statement, sink).execute(self.writers()).await }).await?;
         Ok(())
     }
 
@@ -156,10 +159,9 @@ impl Store {
 
 /// All of it as one statement, which is one transaction and one round trip.
 ///
-/// Foreign keys are checked when the statement ends, so that an answer may refer to a call made beside it. An id that
-/// is there, an answer that is there and a task that has ended are passed over: a commit whose reply was lost is sent
-/// again.
-fn statement(inputs: Inputs) -> String {
+/// An id that is there, an answer that is there and a task that has ended are passed over: a commit whose reply was lost
+/// is sent again. Tasks are found by their primary key, never by way of all that the worker has leased.
+pub(super) fn statement(inputs: Inputs) -> String {
     let answers = match inputs {
         Inputs::Snippets => {
             "descriptions (stage_id, snippet_id, sample, text, call_id)
@@ -167,17 +169,17 @@ fn statement(inputs: Inputs) -> String {
         }
         Inputs::Descriptions => {
             "completions (stage_id, role, description_id, sample, text, call_id, blocks)
-             select $2, $33, * from unnest($20::bigint[], $21::int[], $22::text[], $23::bigint[], $34::int[])"
+             select $2, $34, * from unnest($20::bigint[], $21::int[], $22::text[], $23::bigint[], $35::int[])"
         }
     };
     format!(
         "with calls as (
              insert into llm_calls (run_id, stage_id, endpoint, model, id, input_id, sample, attempt, request_key,
                  class, status, message, finish_reason, prompt_tokens, completion_tokens, cost_microdollars,
-                 latency_ms, started_at, answer)
+                 latency_ms, started_at, answer, first_token_ms)
              select $1, $2, $3, $4, * from unnest($5::bigint[], $6::bigint[], $7::int[], $8::int[], $9::bytea[],
                  $10::text[], $11::int[], $12::text[], $13::text[], $14::int[], $15::int[], $16::bigint[],
-                 $17::double precision[], $18::timestamptz[], $19::text[])
+                 $17::double precision[], $18::timestamptz[], $19::text[], $33::double precision[])
              on conflict (id) do nothing),
          answers as (insert into {answers} on conflict do nothing),
          rejected as (
@@ -192,12 +194,12 @@ fn statement(inputs: Inputs) -> String {
          update tasks t set state = f.state, worker_id = null
          from unnest($30::bigint[], $31::int[], $32::text[]) f (input_id, sample, state)
          where t.stage_id = $2 and t.input_id = f.input_id and t.sample = f.sample
-           and t.state = 'leased' and t.worker_id = $29"
+           and (t.state, t.worker_id) is not distinct from ('leased', $29)"
     )
 }
 
 /// What is committed, sorted by table.
-struct Rows<'f> {
+pub(super) struct Rows<'f> {
     finished: &'f [Finished],
     calls: Vec<(&'f Finished, &'f NewCall)>,
     answers: Vec<(&'f Finished, &'f str, i32, i64)>,
@@ -208,7 +210,7 @@ struct Rows<'f> {
 type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
 impl<'f> Rows<'f> {
-    fn of(inputs: Inputs, finished: &'f [Finished]) -> Self {
+    pub(super) fn of(inputs: Inputs, finished: &'f [Finished]) -> Self {
         let calls = finished.iter().flat_map(|row| row.calls.iter().map(move |call| (row, call))).collect();
         let mut rows = Self { finished, calls, answers: Vec::new(), rejected: Vec::new() };
         for row in finished {
@@ -224,7 +226,7 @@ impl<'f> Rows<'f> {
         rows
     }
 
-    fn bind<'q>(&'q self, statement: &'q str, sink: &'q AnswerSink) -> Query<'q> {
+    pub(super) fn bind<'q>(&'q self, statement: &'q str, sink: &'q AnswerSink) -> Query<'q> {
         let Self { finished, calls, answers, rejected } = self;
         let states = finished.iter().map(|row| match row.ending {
             Ending::Answered { .. } => "done",
@@ -264,7 +266,8 @@ impl<'f> Rows<'f> {
             .bind(sink.worker)
             .bind(column(finished, |row| row.input_id))
             .bind(column(finished, |row| row.sample))
-            .bind(states.collect::<Vec<_>>());
+            .bind(states.collect::<Vec<_>>())
+            .bind(column(calls, |(_, call)| call.first_token_ms));
         match sink.inputs {
             Inputs::Snippets => query,
             Inputs::Descriptions => query.bind(&sink.role).bind(column(answers, |(_, _, blocks, _)| *blocks)),

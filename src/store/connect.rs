@@ -44,6 +44,11 @@ impl Store {
         &self.database.pool
     }
 
+    /// See [`Database::writers`].
+    pub(super) fn writers(&self) -> &PgPool {
+        &self.database.writers
+    }
+
     /// A connection outside the pool.
     pub(super) async fn connect_alone(&self) -> sqlx::Result<PgConnection> {
         self.pool().connect_options().as_ref().clone().connect().await

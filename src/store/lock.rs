@@ -8,7 +8,7 @@ use crate::ids::{RunId, StageId, WorkerId};
 /// First key of stage locks.
 const STAGE_LOCKS: i32 = 0x0063_6d73;
 /// First key of worker locks; the schema's comment on `workers` names it.
-const WORKER_LOCKS: i32 = 0x0063_6d70;
+pub(super) const WORKER_LOCKS: i32 = 0x0063_6d70;
 
 /// The sole right to work on a stage; gone when dropped, or when the process dies.
 pub struct StageLock {

@@ -15,6 +15,8 @@ pub struct StageProgress {
     pub rows: i64,
     /// Rows that wait for a model.
     pub waiting: i64,
+    /// Rows that are out in a batch.
+    pub batched: i64,
     /// Rows that it rejected.
     pub rejected: i64,
 }
@@ -37,13 +39,15 @@ impl Store {
         self.retrying(|| async {
             sqlx::query_as(
                 "with me as (select id from stages where fingerprint = $1),
-                 open as (select count(*) as waiting from tasks join me on me.id = stage_id where state in ('ready', 'leased'))
+                 open as (select count(*) filter (where state <> 'batched') as waiting,
+                                 count(*) filter (where state = 'batched') as batched
+                          from tasks join me on me.id = stage_id where state in ('ready', 'leased', 'batched'))
                  select exists (select from run_stages join me on me.id = stage_id where state <> 'skipped') as known,
                         exists (select from stages s join run_stages r on r.stage_id = s.id
                                 where s.name = $2 and s.kind = $3 and s.fingerprint <> $1 and r.state <> 'skipped') as other_settings,
                         coalesce((select state = 'done' from run_stages join me on me.id = stage_id
                                   where state <> 'skipped' order by run_id desc limit 1), false)
-                            and (select waiting from open) = 0 as ended,
+                            and (select waiting + batched from open) = 0 as ended,
                         case $3 when 'ingest' then (select count(*) from documents join me on me.id = stage_id)
                                 when 'dedupe' then (select count(*) from sketches join me on me.id = stage_id)
                                 when 'parse' then (select count(*) from snippets join me on me.id = stage_id)
@@ -51,11 +55,18 @@ impl Store {
                                 when 'generate' then (select count(*) from completions join me on me.id = stage_id)
                                 when 'source' then (select count(*) from completions join me on me.id = stage_id)
                                 when 'pair' then (select count(*) from pairs join me on me.id = stage_id)
+                                when 'decontaminate' then (select count(distinct pair_id) from contamination
+                                                           join me on me.id = stage_id)
                                 when 'train' then (select count(*) from training_runs join me on me.id = stage_id
                                                    where state = 'done')
                                 when 'evaluate' then (select count(*) from evaluations join me on me.id = stage_id)
+                                when 'sample_efficiency' then (select count(distinct (arm, share, seed, data_mark, test_mark))
+                                                               from curve_points join me on me.id = stage_id)
+                                when 'scaling' then (select count(distinct (arm, step, seed, data_mark, test_mark))
+                                                     from curve_points join me on me.id = stage_id)
                                 else 0 end as rows,
                         (select waiting from open) as waiting,
+                        (select batched from open) as batched,
                         (select count(*) from rejections join me on me.id = stage_id where retried_at is null) as rejected",
             )
             .bind(fingerprint)

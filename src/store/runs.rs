@@ -210,25 +210,32 @@ impl Store {
         .await
     }
 
-    /// Takes rejected rows of the run's model stages up again: all of them, or those of one class. Returns how many.
-    pub async fn retry(&self, run: RunId, class: Option<&str>) -> StoreResult<u64> {
+    /// Takes rejected rows of the run's model stages up again: all of them, or those of one class, or those named. Answers of
+    /// theirs that were no use are not taken from the ledger again. Returns how many.
+    pub async fn retry(&self, run: RunId, class: Option<&str>, rejections: &[i64]) -> StoreResult<u64> {
         self.retrying(|| async {
             let mut tx = self.pool().begin().await?;
             let freed = sqlx::query(
                 "with again as (
                     update rejections j set retried_at = now() from run_stages r
                     where r.run_id = $1 and r.kind in ('describe', 'generate') and j.stage_id = r.stage_id
-                      and j.retried_at is null and ($2 is null or j.class = $2)
-                    returning j.stage_id, coalesce(j.description_id, j.snippet_id) as input_id, j.sample)
+                      and j.retried_at is null and ($2 is null or j.class = $2) and (cardinality($3) = 0 or j.id = any($3))
+                    returning j.stage_id, coalesce(j.description_id, j.snippet_id) as input_id, j.sample),
+                 superseded as (
+                    update llm_calls c set superseded_at = now() from again a
+                    where c.stage_id = a.stage_id and c.input_id = a.input_id and c.sample = a.sample
+                      and c.class = 'ok' and c.superseded_at is null)
                  update tasks t set state = 'ready' from again a
                  where t.stage_id = a.stage_id and t.input_id = a.input_id and t.sample = a.sample and t.state = 'rejected'",
             )
             .bind(run)
             .bind(class)
+            .bind(rejections)
             .execute(&mut *tx)
             .await?;
             tx.commit().await?;
             Ok(freed.rows_affected())
-        }).await
+        })
+        .await
     }
 }

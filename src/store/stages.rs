@@ -57,6 +57,17 @@ impl Store {
         .await
     }
 
+    /// The name and the fingerprint of a stage.
+    pub async fn stage_name(&self, stage: StageId) -> StoreResult<(String, String)> {
+        self.retrying(|| async {
+            sqlx::query_as("select name, fingerprint from stages where id = $1")
+                .bind(stage)
+                .fetch_one(self.pool())
+                .await
+        })
+        .await
+    }
+
     /// Ids of those of `fingerprints` that the database knows.
     pub async fn known_stages(&self, fingerprints: &[String]) -> StoreResult<HashMap<String, StageId>> {
         let rows: Vec<(String, StageId)> = self
@@ -93,4 +104,10 @@ pub(super) async fn advance(
         .execute(connection)
         .await?;
     Ok(moved.rows_affected() == 1)
+}
+
+/// Moves a stage on that has a single writer, by its lock.
+pub(super) async fn advance_to(connection: &mut PgConnection, stage: StageId, to: i64) -> sqlx::Result<()> {
+    sqlx::query("update stages set position = $2 where id = $1").bind(stage).bind(to).execute(connection).await?;
+    Ok(())
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::data::Truncation;
+use super::folder::onnx::MOST_INSIDE;
 use super::schedule::{DecayShape, Schedule, ScheduleKind};
 use super::spacing;
 
@@ -54,6 +55,8 @@ pub enum ComputePrecision {
     F32,
     /// 16 bits with f32's range, on devices that have it.
     Bf16,
+    /// The same numbers on kernels for f32: shows what bf16 does to a run, where no device has it. Not faster.
+    Bf16Emulated,
 }
 
 /// What the forward pass keeps for the backward pass.
@@ -125,7 +128,7 @@ pub struct TrainSettings {
     /// Largest global norm of the gradient; 0 turns clipping off.
     pub clip: f32,
 
-    /// f32 or bf16 (compute only; weights stay f32).
+    /// f32, bf16 (compute only; weights stay f32), or bf16_emulated (the same numbers on any device; not faster).
     pub precision: ComputePrecision,
     /// recompute (least memory) or save (faster).
     pub activations: Activations,
@@ -148,8 +151,10 @@ pub struct TrainSettings {
     pub geometric_factor: f64,
     /// Steps between measurements on held-out pairs; unset: at the start and the end alone.
     pub evaluate_every: Option<u64>,
-    /// Whether the finished model is also written as one ONNX file.
+    /// Whether the finished model is also written as an ONNX file, `score.onnx`.
     pub export_onnx: bool,
+    /// Most bytes of weights that lie inside `score.onnx`; those of a larger model lie beside it, in `score.onnx.data`.
+    pub onnx_single_file_bytes: u64,
 }
 
 impl Default for TrainSettings {
@@ -192,6 +197,7 @@ impl Default for TrainSettings {
             geometric_factor: spacing::FACTOR,
             evaluate_every: None,
             export_onnx: true,
+            onnx_single_file_bytes: MOST_INSIDE,
         }
     }
 }
@@ -207,7 +213,7 @@ pub struct SettingError {
 }
 
 /// Settings that may differ between a run and its resumption: they do not move the loss curve.
-const FREE: [&str; 10] = [
+const FREE: [&str; 11] = [
     "device",
     "threads",
     "optimizer_on_host",
@@ -218,6 +224,7 @@ const FREE: [&str; 10] = [
     "geometric_factor",
     "evaluate_every",
     "export_onnx",
+    "onnx_single_file_bytes",
 ];
 
 impl TrainSettings {
@@ -361,6 +368,9 @@ impl TrainSettings {
             if !(value.is_finite() && value >= 0.0) {
                 return wrong(name, "must be zero or more; 0 turns it off");
             }
+        }
+        if self.onnx_single_file_bytes > MOST_INSIDE {
+            return wrong("onnx_single_file_bytes", "must be at most 1879048192: an ONNX file ends at 2 GB");
         }
         if !(self.geometric_factor.is_finite() && self.geometric_factor > 1.0) {
             return wrong("geometric_factor", "must be more than 1; the published runs use 1.189 (four to a doubling)");

@@ -128,8 +128,17 @@ async fn exports_hold_every_pair_in_three_formats_with_no_repository_on_both_sid
             assert!(columns.contains(&column), "{columns:?}");
         }
     }
-    let left: Vec<_> = std::fs::read_dir(site.path("columns")).unwrap().collect();
-    assert_eq!(left.len(), 2, "{left:?}");
+    let names = std::fs::read_dir(site.path("columns")).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: BTreeSet<_> = names.map(|name| name.into_string().unwrap()).collect();
+    assert_eq!(left, ["README.md", "test.parquet", "train.parquet"].map(str::to_owned).into());
+    let card = site.read("columns/README.md");
+    assert!(card.starts_with("---\npretty_name: \"pairs\"\nlicense: "), "{card}");
+    let rows = format!(
+        "  - name: train\n    num_bytes: {}\n    num_examples: {}",
+        site.size("columns/train.parquet"),
+        train.len()
+    );
+    assert!(card.contains(&rows) && card.contains("path: \"test.parquet\""), "{card}");
     site.run(&["export", "nowhere.toml", "--out", "x"]).await.with(2);
     site.run(&["export", "pipeline.toml", "--stage", "chosen", "--out", "x"]).await.with(2);
 }

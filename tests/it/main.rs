@@ -7,17 +7,29 @@
 #![allow(clippy::unwrap_used)]
 
 mod bad_input;
+mod batch_server;
+mod batches;
 mod bombs;
+mod change;
+mod contamination;
 mod copies;
 mod corpus;
+mod curves;
+mod estimate;
+mod faults;
 mod full_disk;
 mod kill;
 mod looking;
+mod measuring;
 mod model;
+mod money;
 mod outage;
 mod planning;
+mod report;
 mod running;
 mod schema_comments;
+mod scripted;
+mod secrets;
 mod simulated;
 mod site;
 mod tidy;

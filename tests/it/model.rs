@@ -45,6 +45,8 @@ pub enum Reply {
     Malformed,
     /// Closes the connection in the middle of the answer.
     Drop,
+    /// Answers, but does not tell the tokens used.
+    Uncounted(String),
     /// Keeps the client waiting for so long before an answer.
     Late(Duration, String),
 }
@@ -76,6 +78,13 @@ pub struct ModelServer {
     pub url: String,
     shared: Arc<Shared>,
     task: JoinHandle<()>,
+}
+
+/// What the server says of its models.
+fn models() -> String {
+    let model = |name: &str| json!({"id": name, "max_model_len": 4096});
+    let models = ["describer", "strong", "weak"].map(model);
+    json!({ "data": models }).to_string()
 }
 
 /// What each model answers when nothing goes wrong.
@@ -123,10 +132,9 @@ impl ModelServer {
             latency,
             asked: Mutex::default(),
         });
-        let models = || async { json!({"data": [{"id": "describer"}, {"id": "strong"}, {"id": "weak"}]}).to_string() };
         let router = Router::new()
             .route("/v1/chat/completions", post(complete))
-            .route("/v1/models", get(models))
+            .route("/v1/models", get(async || models()))
             .with_state(Arc::clone(&shared));
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { url, shared, task }
@@ -208,8 +216,9 @@ async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: B
     let share = 0.5 + f64::from(blake3::hash(question.reference.as_bytes()).as_bytes()[1]) / 255.0;
     tokio::time::sleep(shared.latency.mul_f64(share)).await;
     let status = |status: u16, body: String| Response::builder().status(status).body(Body::from(body)).unwrap();
+    let counts = !matches!(reply, Reply::Uncounted(_));
     let (text, finish_reason) = match reply {
-        Reply::Text(text) => (text, "stop"),
+        Reply::Text(text) | Reply::Uncounted(text) => (text, "stop"),
         Reply::Cut(text) => (text, "length"),
         Reply::Late(wait, text) => {
             tokio::time::sleep(wait).await;
@@ -223,10 +232,13 @@ async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: B
         }
     };
     shared.asked.lock().unwrap().get_mut(&question.reference).unwrap().answers += 1;
-    let body = json!({
+    let mut body = json!({
         "choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": finish_reason}],
         "usage": {"prompt_tokens": question.prompt.len() / 4, "completion_tokens": text.len() / 4},
         "model": question.model,
     });
+    if !counts {
+        body["usage"] = Value::Null;
+    }
     status(200, body.to_string())
 }

@@ -39,6 +39,38 @@ async fn mistakes_in_a_file_are_refused_with_their_place_and_what_is_allowed() {
         ("seed = 3", "seed = -3", "-3", "whole number"),
         ("model = \"weak\"", "modell = \"weak\"", "modell", "model"),
         ("name = \"test\"", "name = = 1", "= 1", ""),
+        ("model = \"weak\"", "model = \"weak\"\nbase_urls = [\"http://h\"]", "[\"http://h\"]", "along with `base_url`"),
+        ("model = \"weak\"", "model = \"weak\"\nstall_seconds = 0", "0\nconcurrency", "between 1 and 86400"),
+        (
+            "preflight_completion = false\n\n[endpoints.weak]\n",
+            "account = \"a\"\nrequests_per_minute = 5\n[endpoints.weak]\naccount = \"a\"\nrequests_per_minute = 7\n",
+            "7\nbase_url",
+            "`requests_per_minute` is 7, but 5 for endpoint `strong`",
+        ),
+        (
+            "endpoint = \"weak\"",
+            "endpoint = \"weak\"\non_failure.slow.retry = 2",
+            "slow",
+            "expected one of `throttled`",
+        ),
+        (
+            "endpoint = \"weak\"",
+            "endpoint = \"weak\"\non_failure.empty.split = 2",
+            "split",
+            "expected `retry` or `then`",
+        ),
+        (
+            "endpoint = \"weak\"",
+            "endpoint = \"weak\"\non_failure.empty.then = \"weep\"",
+            "\"weep\"",
+            "expected `reject` or `stop`",
+        ),
+        (
+            "endpoint = \"weak\"",
+            "endpoint = \"weak\"\non_failure = { truncated = { split = 1 } }",
+            "{ truncated",
+            "2 to 20",
+        ),
     ];
     for (old, new, at, says) in mistakes {
         let wrong = right.replacen(old, new, 1);
@@ -90,6 +122,19 @@ async fn a_changed_setting_makes_its_stage_and_what_follows_stale_and_nothing_el
         ),
         ("test_share = 0.5", "test_share = 0.4", &["export", "pairs"]),
         ("concurrency = 8", "concurrency = 9\ntimeout_seconds = 7", &[]),
+        (
+            "concurrency = 8",
+            "stream = true\naccount = \"a\"\noutput_tokens_per_minute = 99999\naccount_concurrency = 3",
+            &[],
+        ),
+        ("base_url = \"http:", "base_urls = [\"http://localhost:1/v1\", \"http://localhost:2/v1\"] #", &[]),
+        // What is done about failures decides no answer; that a cut one is completed does.
+        ("endpoint = \"weak\"", "endpoint = \"weak\"\non_failure.overloaded = { retry = 9, then = \"stop\" }", &[]),
+        (
+            "endpoint = \"weak\"",
+            "endpoint = \"weak\"\non_failure.truncated.split = 3",
+            &["export", "pairs", "rejected"],
+        ),
     ];
     for (old, new, expected) in changes {
         let changed = text.replacen(old, new, 1);

@@ -229,7 +229,8 @@ async fn while_the_database_does_not_commit_only_so_many_answers_are_gathered_as
     let mut blocker = site.pool().acquire().await.unwrap().detach();
     let mut transaction = blocker.begin().await.unwrap();
     transaction.execute("lock table llm_calls in share row exclusive mode").await.unwrap();
-    let run = site.start(&["run", "pipeline.toml"]);
+    let mut run = site.start(&["run", "pipeline.toml"]);
+    assert!(watch(&mut run, async || server.requests() > 0).await);
     tokio::time::sleep(Duration::from_millis(1500)).await;
     let gathered = server.requests();
     transaction.rollback().await.unwrap();

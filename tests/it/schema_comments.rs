@@ -2,7 +2,7 @@
 
 use crate::site::Site;
 
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 17] = [
     "runs",
     "run_stages",
     "documents",
@@ -15,9 +15,23 @@ const TABLES: [&str; 12] = [
     "training_runs",
     "training_metrics",
     "evaluations",
+    "scorings",
+    "evaluation_items",
+    "curve_points",
+    "contamination",
+    "contamination_sets",
 ];
-const VIEWS: [&str; 6] =
-    ["preference_pairs", "pair_lineage", "duplicates", "run_progress", "failures_by_class", "usage_by_model"];
+const VIEWS: [&str; 9] = [
+    "preference_pairs",
+    "pair_lineage",
+    "duplicates",
+    "run_progress",
+    "failures_by_class",
+    "usage_by_model",
+    "sample_efficiency",
+    "scaling_curve",
+    "contaminated_pairs",
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_table_view_and_column_has_a_comment() {

@@ -16,6 +16,7 @@ async fn a_pipeline_with_a_simulator_runs_by_itself_through_faults_of_every_kind
     let text = pipeline("URL", 16)
         .replace("base_url = \"URL\"", "simulator = \"local\"")
         .replace("model = \"", "model = \"simulated-")
+        .replace("model = \"simulated-strong\"", "model = \"simulated-strong\"\nstream = true")
         .replace("corpus/*", corpus)
         .replacen("[[stages]]", &simulator, 1);
     site.write("pipeline.toml", text);
@@ -30,6 +31,13 @@ async fn a_pipeline_with_a_simulator_runs_by_itself_through_faults_of_every_kind
     let transient = "select count(distinct class) from llm_calls where class in
         ('overloaded', 'throttled', 'connection', 'malformed', 'empty')";
     assert!(site.number(transient).await >= 3);
+    // Answers that came piece by piece tell how long the first one took, and no others do.
+    let streamed = "select count(*) from llm_calls where class = 'ok'
+                    and (model = 'simulated-strong') <> (first_token_ms is not null)";
+    assert_eq!(site.number(streamed).await, 0);
+    let speed = "select count(*) from streaming_speed where model = 'simulated-strong' and tokens_per_second > 0
+                 and median_first_token_ms <= p95_first_token_ms";
+    assert_eq!(site.number(speed).await, 1);
     let unpaired = "select count(*) from tasks t where state in ('ready', 'leased')";
     assert_eq!(site.number(unpaired).await, 0);
     let true_code = "select count(*) from preference_pairs p join snippets s on s.id = p.snippet_id

@@ -19,16 +19,19 @@ seed = 3
 base_url = "URL"
 model = "describer"
 concurrency = CONCURRENCY
+preflight_completion = false
 
 [endpoints.strong]
 base_url = "URL"
 model = "strong"
 concurrency = CONCURRENCY
+preflight_completion = false
 
 [endpoints.weak]
 base_url = "URL"
 model = "weak"
 concurrency = CONCURRENCY
+preflight_completion = false
 
 [[stages]]
 name = "ingest"
@@ -152,6 +155,11 @@ impl Site {
         std::fs::read_to_string(self.path(name)).unwrap()
     }
 
+    /// Bytes of a file in the folder.
+    pub fn size(&self, name: &str) -> u64 {
+        std::fs::metadata(self.path(name)).unwrap().len()
+    }
+
     /// The database.
     pub fn pool(&self) -> &PgPool {
         self.database.pool()
@@ -159,6 +167,11 @@ impl Site {
 
     /// The one value that a query gives.
     pub async fn number(&self, query: &'static str) -> i64 {
+        sqlx::query_scalar(query).fetch_one(self.pool()).await.unwrap()
+    }
+
+    /// The one text that a query gives.
+    pub async fn text(&self, query: &'static str) -> String {
         sqlx::query_scalar(query).fetch_one(self.pool()).await.unwrap()
     }
 

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 9] = [
     &["cli"],
     &["stages"],
-    &["simulate", "engine"],
+    &["simulate", "engine", "reasoning", "report"],
     &["train"],
     &["eval"],
-    &["llm", "store", "corpus", "runtime"],
+    &["llm", "store", "corpus", "runtime", "sandbox", "benchmark"],
     &["dedupe", "python", "nn"],
     &["graph"],
     &["config", "env", "ids", "progress", "shutdown", "telemetry"],

@@ -2,6 +2,13 @@
 
 use prost::Message;
 
+/// Number of a model's graph, which is written apart from the model.
+pub(super) const GRAPH_OF_MODEL: u32 = 7;
+/// Number of a graph's initialisers.
+pub(super) const INITIALIZER_OF_GRAPH: u32 = 5;
+/// Number of a tensor's raw bytes.
+pub(super) const BYTES_OF_TENSOR: u32 = 9;
+
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Model {
     #[prost(int64, tag = "1")]
@@ -10,8 +17,6 @@ pub(super) struct Model {
     pub(super) producer_name: String,
     #[prost(string, tag = "3")]
     pub(super) producer_version: String,
-    #[prost(message, optional, tag = "7")]
-    pub(super) graph: Option<Graph>,
     #[prost(message, repeated, tag = "8")]
     pub(super) opset_import: Vec<Opset>,
 }

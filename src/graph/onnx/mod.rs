@@ -5,3 +5,5 @@
 mod form;
 mod message;
 mod write;
+
+pub use write::{OnnxPieces, OnnxWeight};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use prost::Message;
+use prost::encoding::{WireType, encode_key, encode_varint};
 
 use super::form::{self, Integers};
 use super::message;
@@ -12,42 +13,100 @@ use crate::graph::{Dim, Graph, GraphError, Op, Type, Value};
 /// A protobuf message ends there.
 const LARGEST: usize = i32::MAX as usize;
 
+/// An ONNX file in pieces, so that nobody holds all weights at once: `head`, then for each weight its `lead` and its bytes.
+pub struct OnnxPieces {
+    /// The model without the weights that come later.
+    pub head: Vec<u8>,
+    /// The weights that [`Graph::later_weight`] named.
+    pub weights: Vec<OnnxWeight>,
+}
+
+/// A weight of an ONNX file.
+pub struct OnnxWeight {
+    /// Its name.
+    pub name: String,
+    /// What stands before its bytes.
+    pub lead: Vec<u8>,
+    /// How many bytes it has.
+    pub bytes: usize,
+}
+
 impl Graph {
     /// The graph as an ONNX model, with all that its outputs need.
+    ///
+    /// # Errors
+    /// A mistake made while building; a graph without outputs, too large, or with weights that are given later.
     pub fn to_onnx(&self) -> Result<Vec<u8>, GraphError> {
+        let pieces = self.onnx_pieces()?;
+        match pieces.weights.first() {
+            None => Ok(pieces.head),
+            Some(weight) => Err(self.error("to_onnx", &[], &format!("weight {} is not given", weight.name))),
+        }
+    }
+
+    /// The graph as an ONNX model in pieces.
+    ///
+    /// # Errors
+    /// A mistake made while building; a graph without outputs, or too large for one file.
+    pub fn onnx_pieces(&self) -> Result<OnnxPieces, GraphError> {
         self.finish()?;
         if self.body.borrow().outputs.is_empty() {
             return Err(self.error("to_onnx", &[], "the graph has no outputs"));
         }
         let writer = Writer::new(&self.body.borrow());
+        let graph = message::Graph { name: self.name().to_owned(), ..writer.graph };
+        // Fields of a message may come in any order, so the weights come last.
+        let weights: Vec<OnnxWeight> = writer.later.into_iter().map(later).collect();
+        let all = graph.encoded_len() + weights.iter().map(|weight| weight.lead.len() + weight.bytes).sum::<usize>();
         let model = message::Model {
             ir_version: 10,
             producer_name: env!("CARGO_PKG_NAME").to_owned(),
             producer_version: env!("CARGO_PKG_VERSION").to_owned(),
-            graph: Some(message::Graph { name: self.name().to_owned(), ..writer.graph }),
             opset_import: vec![
                 message::Opset { domain: String::new(), version: 21 },
                 message::Opset { domain: "com.microsoft".to_owned(), version: 1 },
             ],
         };
-        let bytes = model.encoded_len();
-        if bytes > LARGEST {
-            let message = format!("{bytes} bytes do not fit into one protobuf; give the weights as external ones");
+        if all + model.encoded_len() + 16 > LARGEST {
+            let message = format!("{all} bytes do not fit into one protobuf; give the weights as external ones");
             return Err(self.error("to_onnx", &[], &message));
         }
-        Ok(model.encode_to_vec())
+        let mut head = model.encode_to_vec();
+        encode_key(message::GRAPH_OF_MODEL, WireType::LengthDelimited, &mut head);
+        encode_varint(all as u64, &mut head);
+        graph.encode_raw(&mut head);
+        Ok(OnnxPieces { head, weights })
     }
+}
+
+/// An initialiser up to its bytes, which are its last field.
+fn later((tensor, bytes): (message::Tensor, usize)) -> OnnxWeight {
+    let mut body = tensor.encode_to_vec();
+    encode_key(message::BYTES_OF_TENSOR, WireType::LengthDelimited, &mut body);
+    encode_varint(bytes as u64, &mut body);
+    let mut lead = Vec::new();
+    encode_key(message::INITIALIZER_OF_GRAPH, WireType::LengthDelimited, &mut lead);
+    encode_varint((body.len() + bytes) as u64, &mut lead);
+    lead.extend(body);
+    OnnxWeight { name: tensor.name, lead, bytes }
 }
 
 struct Writer {
     names: Vec<String>,
     integers: BTreeMap<(Vec<i64>, bool), String>,
     graph: message::Graph,
+    /// Initialisers that still lack their bytes, and how many those are.
+    later: Vec<(message::Tensor, usize)>,
 }
 
 impl Writer {
     fn new(body: &Body) -> Self {
-        let mut writer = Self { names: value_names(body), integers: BTreeMap::new(), graph: message::Graph::default() };
+        let mut writer = Self {
+            names: value_names(body),
+            integers: BTreeMap::new(),
+            graph: message::Graph::default(),
+            later: Vec::new(),
+        };
         let live = body.live();
         let mut constants = vec![false; body.values.len()];
         for (node, _) in body.nodes.iter().zip(&live).filter(|(_, live)| **live) {
@@ -60,7 +119,14 @@ impl Writer {
         }
         for (slot, name) in body.values.iter().zip(&writer.names).zip(constants).filter(|(_, on)| *on).map(|(v, _)| v) {
             if let Source::Constant { payload, .. } = &slot.source {
-                writer.graph.initializer.push(initializer(name, slot.typed.of, &slot.typed.shape, payload));
+                let tensor = initializer(name, slot.typed.of, &slot.typed.shape, payload);
+                match payload {
+                    Payload::Later => {
+                        let elements: i64 = tensor.dims.iter().product();
+                        writer.later.push((tensor, elements as usize * slot.typed.of.bytes()));
+                    }
+                    Payload::Bytes(_) | Payload::External { .. } => writer.graph.initializer.push(tensor),
+                }
             }
         }
         for (index, node) in body.nodes.iter().enumerate().filter(|(index, _)| live[*index]) {
@@ -178,6 +244,7 @@ fn initializer(name: &str, of: Type, shape: &[Dim], payload: &Payload) -> messag
         ..message::Tensor::default()
     };
     match payload {
+        Payload::Later => tensor,
         Payload::Bytes(bytes) => message::Tensor { raw_data: Some(bytes.to_vec()), ..tensor },
         Payload::External { location, offset } => {
             let length = sizes.iter().product::<usize>() * of.bytes();

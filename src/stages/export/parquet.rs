@@ -11,7 +11,8 @@ use parquet::schema::parser::parse_message_type;
 
 use crate::store::export::PairRow;
 
-const SCHEMA: &str = "message pairs {
+/// The columns, in order.
+pub(super) const SCHEMA: &str = "message pairs {
     REQUIRED INT64 id;
     REQUIRED BYTE_ARRAY prompt (UTF8);
     REQUIRED BYTE_ARRAY chosen (UTF8);

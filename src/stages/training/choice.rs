@@ -56,6 +56,9 @@ pub struct PairChoice {
     pub repositories: Vec<String>,
     /// No pairs of repositories that match one of these patterns.
     pub except: Vec<String>,
+    /// No pairs that a decontaminate stage has marked.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub clean: bool,
 }
 
 impl PairChoice {

@@ -6,6 +6,7 @@
 
 mod base;
 mod choice;
+mod contamination;
 mod measure;
 mod record;
 mod run;
@@ -13,9 +14,10 @@ mod score;
 mod source;
 
 pub use choice::{PairChoice, Split};
+pub use contamination::refuse_contaminated;
 pub use measure::{Computing, Measured, accuracy};
 pub use record::Recorder;
-pub use run::{Told, brief, line, plan, run};
+pub use run::{Told, brief, line, plan, refused, run};
 pub use score::{Scored, score};
 pub use source::{PairSource, Pairs, check_source, source_of};
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use futures::TryStreamExt as _;
 use tokio::task::spawn_blocking;
 
-use super::{PairChoice, WrongInput};
+use super::{PairChoice, WrongInput, contamination};
 use crate::engine::{Context, Stage as _};
 use crate::ids::{RunId, StageId};
 use crate::stages::{AnyStage, resolve};
@@ -24,6 +24,8 @@ pub enum PairSource {
         stage: StageId,
         /// Its name.
         name: String,
+        /// The decontaminate stages whose marks count; all of them if none is named.
+        marked_by: Vec<StageId>,
     },
     /// A file, or a folder that an export wrote.
     Files(PathBuf),
@@ -118,7 +120,7 @@ impl PairSource {
             ))
             .into());
         };
-        Ok(Self::Stage { store: store.clone(), stage: only.stage_id, name: only.name.clone() })
+        Ok(Self::Stage { store: store.clone(), stage: only.stage_id, name: only.name.clone(), marked_by: Vec::new() })
     }
 
     /// Reads what `choice` means.
@@ -127,7 +129,11 @@ impl PairSource {
     /// When a file is damaged, or the database fails.
     pub async fn read(&self, choice: &PairChoice) -> anyhow::Result<Pairs> {
         let split = choice.split.name();
-        let pairs = match self {
+        if let (Self::Files(path), true) = (self, choice.clean) {
+            let what = "carries no marks of decontaminate stages: `clean` is for the pairs of the database";
+            return Err(WrongInput(format!("{} {what}", path.display())).into());
+        }
+        let mut pairs = match self {
             Self::Stage { store, stage, .. } => stored_pairs(store, *stage, split).try_concat().await?,
             Self::Files(path) => {
                 let path = path.clone();
@@ -136,6 +142,10 @@ impl PairSource {
                     .map_err(|error| WrongInput(error.to_string()))?
             }
         };
+        if choice.clean {
+            let marked = contamination::marked(self).await?;
+            pairs.retain(|pair| !marked.contains(&pair.id));
+        }
         Ok(Pairs::new(choice.choose(pairs).map_err(WrongInput)?))
     }
 }
@@ -146,10 +156,13 @@ pub fn source_of(context: &Context<AnyStage>, data: Option<&str>, base: &Path) -
         return Ok(PairSource::Files(resolve(base, data)));
     }
     let needs = context.stage().needs.iter().zip(&context.needs[0]);
+    let kind = |need: usize| context.plan.stages[need].stage.kind();
+    let marked_by = needs.clone().filter(|(need, _)| kind(**need) == "decontaminate").map(|(_, id)| *id).collect();
     for (&need, &stage) in needs {
         let planned = &context.plan.stages[need];
         if planned.stage.kind() == "pair" {
-            return Ok(PairSource::Stage { store: context.store.clone(), stage, name: planned.name.clone() });
+            let name = planned.name.clone();
+            return Ok(PairSource::Stage { store: context.store.clone(), stage, name, marked_by });
         }
     }
     anyhow::bail!("a bug: the stage has no pairs")

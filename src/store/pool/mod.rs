@@ -20,8 +20,19 @@ use reconnect::Reconnect;
 
 pub use error::DatabaseError;
 
-/// Connections of one process, so that a dozen processes stay below the server's usual limit of 100.
-pub const MAX_CONNECTIONS: u32 = 8;
+/// Connections of one process, with [`WRITERS`] more where models are asked, so that nine processes stay below the server's
+/// usual limit of 100.
+pub const MAX_CONNECTIONS: u32 = 6;
+/// Connections that commit answers.
+const WRITERS: u32 = 3;
+/// Their one statement is planned once, and always by index: planned for each commit it cost up to three times as much, and
+/// with a queue that grows it was now and then planned as a scan of all of it.
+const WRITERS_SETTINGS: [(&str, &str); 4] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+];
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections that were used more lately are taken to be alive; asking each time would cost a round trip.
@@ -32,6 +43,8 @@ const TRUSTED_FOR: Duration = Duration::from_secs(1);
 pub struct Database {
     /// The connections.
     pub pool: PgPool,
+    /// Further connections, for commits of answers alone.
+    pub(super) writers: PgPool,
     /// The cluster that serves them, if it is the embedded one.
     pub cluster: Option<Arc<Cluster>>,
     /// The database's URL, password included.
@@ -50,7 +63,9 @@ impl Database {
     pub(super) fn new(pool: PgPool, cluster: Option<Arc<Cluster>>, url: SecretString) -> Self {
         let place = place(&pool.connect_options());
         let reconnect = Reconnect::new(place, cluster.clone());
-        Self { pool, cluster, url, reconnect }
+        let options = pool.connect_options().as_ref().clone().options(WRITERS_SETTINGS);
+        let writers = pool_options(WRITERS).connect_lazy_with(options);
+        Self { pool, writers, cluster, url, reconnect }
     }
 
     /// Runs `operation`, and runs it again for up to five minutes while the server is away; the embedded server is
@@ -71,6 +86,7 @@ impl Database {
     /// Closes the connections and gives up the embedded cluster, which stops if nobody else uses it. Other clones
     /// can do no more work.
     pub async fn close(self) {
+        self.writers.close().await;
         self.pool.close().await;
         if let Some(cluster) = self.cluster {
             let released = tokio::task::spawn_blocking(move || cluster.release()).await;
@@ -148,7 +164,11 @@ async fn connect_with(options: PgConnectOptions, max_connections: u32) -> Result
     if found < MINIMUM_MAJOR {
         return Err(DatabaseError::TooOld { place: place(&options), found, minimum: MINIMUM_MAJOR });
     }
-    Ok(PgPoolOptions::new()
+    Ok(pool_options(max_connections).connect_lazy_with(options))
+}
+
+fn pool_options(max_connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(CONNECT_TIMEOUT)
         // Waiting for a connection is how a busy pool works, not worth a line in the log.
@@ -162,7 +182,6 @@ async fn connect_with(options: PgConnectOptions, max_connections: u32) -> Result
                 Ok(true)
             })
         })
-        .connect_lazy_with(options))
 }
 
 fn options(url: &str) -> Result<PgConnectOptions, DatabaseError> {

@@ -12,7 +12,7 @@ pub mod save;
 pub mod state;
 
 pub use error::CheckpointError;
-pub use read::{Checkpoint, checkpoints, newest};
+pub use read::{Checkpoint, checkpoints, newest, read_state};
 pub use save::{Saving, save};
 pub use state::RunState;
 

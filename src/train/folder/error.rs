@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::graph::GraphError;
 use crate::nn::ConfigError;
 
 /// A tensor of another shape than the configuration asks for.
@@ -143,4 +144,7 @@ pub enum FolderError {
         /// Why not.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A graph that cannot be built.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
 }

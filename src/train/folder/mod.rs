@@ -7,6 +7,7 @@
 pub mod disk;
 pub mod error;
 pub mod model;
+pub mod onnx;
 pub mod publish;
 pub mod tensors;
 pub mod weights;

@@ -6,14 +6,20 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::*;
-use crate::graph::Type;
+use crate::graph::{Graph, Type};
 use crate::nn::{language_model, score_model};
 use crate::runtime::Tensor;
 use crate::runtime::testing::runtime;
 use crate::train::data::{BatchSettings, Layout, Tokenised, step_batches};
 use crate::train::folder::{ModelFolder, TensorFile};
 
-const CASES: [&str; 4] = ["qwen2-tied-grouped", "qwen2-untied-grouped", "qwen2-tied-ungrouped", "llama-untied-grouped"];
+const CASES: [&str; 5] = [
+    "qwen2-tied-grouped",
+    "qwen2-untied-grouped",
+    "qwen2-tied-ungrouped",
+    "llama-untied-grouped",
+    "mistral-untied-window",
+];
 
 /// Relative, to the greatest number of what is compared.
 const TOLERANCE: f64 = 1e-4;
@@ -99,7 +105,7 @@ impl Case {
 }
 
 /// One sequence through an exported graph.
-fn run(graph: &crate::graph::Graph, output: &str, shape: &[usize], tokens: &[u32]) -> Vec<f32> {
+fn run(graph: &Graph, output: &str, shape: &[usize], tokens: &[u32]) -> Vec<f32> {
     let runtime = runtime();
     let tensor = |numbers: Vec<i64>| {
         let tensor: Tensor = runtime.tensor(Type::I64, &[1, tokens.len()]).unwrap();
@@ -118,7 +124,10 @@ fn logits_and_rewards_are_those_of_pytorch() {
     for name in CASES {
         let mut case = Case::open(name);
         let model = case.model(Saving::Save);
-        let read = |parameter: &Parameter| model.read(parameter);
+        let read = |graph: &Graph, parameter: &Parameter| {
+            let bytes = Type::F32.encode(&model.read(parameter)?);
+            Ok(graph.weight(&parameter.name, Type::F32, &parameter.shape, bytes))
+        };
         let logits = language_model::<RuntimeError>(model.config(), read).unwrap();
         let rewards = score_model::<RuntimeError>(model.config(), read).unwrap();
         let vocabulary = model.config().vocab_size;

@@ -1,14 +1,15 @@
 //! What is left of a run: checkpoints on the way, and the finished model's folder.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::nn::{ModelConfig, Parameter, score_model};
+use crate::nn::Parameter;
 use crate::train::checkpoint::{CheckpointError, RunState, Saving, save};
+use crate::train::folder::onnx::{ONNX, write_scorer};
 use crate::train::folder::publish::publish_files;
 use crate::train::folder::write::{SHARD_BYTES, write_json};
-use crate::train::folder::{Disk, FolderError, ModelParts, write_model};
+use crate::train::folder::{Disk, ModelParts, write_model};
 use crate::train::model::Model;
 use crate::train::{RunPlan, TrainError, TrainJob, Trained};
 
@@ -47,12 +48,13 @@ pub(super) fn folder(
     trained: &Trained,
 ) -> Result<(), TrainError> {
     let config = model.config();
-    let stale = |name: &str| name.ends_with(".safetensors") || name.ends_with(".index.json") || name == "score.onnx";
+    let stale = |name: &str| name.ends_with(".safetensors") || name.ends_with(".index.json") || name.starts_with(ONNX);
     publish_files(job.out, MARK, stale, |partial| {
         let parts = ModelParts { config, tokenizer: job.model, shard_bytes: SHARD_BYTES };
         write_model(disk, partial, &parts, &mut |parameter| Ok(model.read(parameter)?))?;
         if job.settings.export_onnx {
-            export(disk, &partial.join("score.onnx"), config, model)?;
+            let most = job.settings.onnx_single_file_bytes;
+            write_scorer(disk, partial, config, most, &mut |parameter| Ok(model.read(parameter)?))?;
         }
         let record = json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -64,15 +66,4 @@ pub(super) fn folder(
         });
         Ok(write_json(disk, &partial.join(MARK), &record)?)
     })
-}
-
-fn export(disk: &dyn Disk, path: &Path, config: &ModelConfig, model: &Model) -> Result<(), TrainError> {
-    let graph = score_model::<TrainError>(config, |parameter| Ok(model.read(parameter)?))?;
-    let bytes = graph.to_onnx()?;
-    let write = || {
-        let mut out = disk.create(path)?;
-        out.write_all(&bytes)?;
-        out.sync()
-    };
-    Ok(write().map_err(|source| FolderError::Write { path: path.to_owned(), source })?)
 }

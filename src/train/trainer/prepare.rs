@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::nn::{LossSettings, ModelConfig, Parameter, Place, Precision, Saving};
+use crate::nn::{LossSettings, ModelConfig, Parameter, Precision, Saving};
 use crate::runtime::{Device, Runtime, RuntimeSettings, find_library};
 use crate::train::checkpoint::{self, Checkpoint, CheckpointError, RunState};
 use crate::train::data::{BatchSettings, Dataset, Encoder, EncoderSettings, Layout, Tokenised};
@@ -26,15 +26,6 @@ pub(in crate::train) fn runtime(
 
 /// Settings that a decay run may change: they shape its end alone.
 const DECAY_FREE: [&str; 6] = ["schedule", "decay_share", "decay_shape", "minimum_share", "epochs", "max_steps"];
-
-/// Bytes of weights in one ONNX file: protobuf ends at 2 GB, and the graph takes some of it.
-const LARGEST_ONNX: usize = (1 << 31) - (64 << 20);
-
-/// Bytes of weights in `score.onnx`, which has no language-model head.
-fn exported_bytes(config: &ModelConfig) -> usize {
-    let exported = config.parameters().into_iter().filter(|parameter| parameter.place != Place::LmHead);
-    exported.map(|parameter| 4 * parameter.elements()).sum()
-}
 
 /// A job that is ready to begin.
 pub(super) struct Prepared {
@@ -70,10 +61,6 @@ impl Prepared {
             let problem =
                 format!("{} is more than the model's {} positions", settings.max_length, config.max_positions);
             return Err(SettingError { name: "max_length", problem }.into());
-        }
-        if settings.export_onnx && exported_bytes(&config) > LARGEST_ONNX {
-            let problem = "the model's weights are more than one ONNX file holds, 2 GB: set it to false".to_owned();
-            return Err(SettingError { name: "export_onnx", problem }.into());
         }
         let encoding = EncoderSettings {
             max_length: settings.max_length,
@@ -168,17 +155,23 @@ impl Prepared {
         if self.stale { Ok(checkpoint::keep::remove_all(job.out)?) } else { Ok(()) }
     }
 
+    /// The number format of the layers' computation.
+    pub(super) fn precision(&self, runtime: &Runtime) -> Result<Precision, TrainError> {
+        Ok(match self.settings.precision {
+            ComputePrecision::F32 => Precision::F32,
+            ComputePrecision::Bf16 if *runtime.device() == Device::Cpu => {
+                let problem = "bf16 needs a device that computes with it, such as cuda:0; cpu has f32, and bf16_emulated to try it";
+                return Err(SettingError { name: "precision", problem: problem.to_owned() }.into());
+            }
+            ComputePrecision::Bf16 => Precision::Bf16,
+            ComputePrecision::Bf16Emulated => Precision::Bf16Emulated,
+        })
+    }
+
     /// The model with its weights, and its moments where it goes on.
     pub(super) fn load(&mut self, runtime: &Runtime) -> Result<Model, TrainError> {
         let settings = &self.settings;
-        let precision = match settings.precision {
-            ComputePrecision::F32 => Precision::F32,
-            ComputePrecision::Bf16 if *runtime.device() == Device::Cpu => {
-                let problem = "bf16 needs a device that computes with it, such as cuda:0; cpu has f32".to_owned();
-                return Err(SettingError { name: "precision", problem }.into());
-            }
-            ComputePrecision::Bf16 => Precision::Bf16,
-        };
+        let precision = self.precision(runtime)?;
         let saving = match settings.activations {
             Activations::Recompute => Saving::Recompute,
             Activations::Save => Saving::Save,
@@ -242,20 +235,4 @@ fn hash(pairs: &[Tokenised]) -> String {
         hasher.update(&pair.margin.to_le_bytes());
     }
     hasher.finalize().to_hex()[..32].to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::nn::Preset;
-
-    #[test]
-    fn a_model_of_more_than_two_gigabytes_is_known_before_it_is_trained() {
-        let small = Preset::Small.config(16_384);
-        assert!(exported_bytes(&small) < LARGEST_ONNX);
-        let large = Preset::Base.config(1_000_000);
-        assert!(exported_bytes(&large) > LARGEST_ONNX);
-        let untied = ModelConfig { tie_embeddings: false, ..small.clone() };
-        assert_eq!(exported_bytes(&untied), exported_bytes(&small));
-    }
 }

@@ -1,0 +1,160 @@
+//! The account that endpoints share: its limits, what its server says about them, and pauses.
+//!
+//! Calls pass one after the other, in the order they came: the one at the head waits for all limits, and the last step,
+//! taken in one go with the decision that it may leave, is the permit to send. So the times of permits are the times of
+//! sending, and the bounds of [`super::pace`] and [`super::tokens`] hold for what leaves the program. Waiting is done with
+//! tokio's timers, since `governor`'s own cannot be stopped in tests.
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use chrono::Utc;
+use reqwest::header::HeaderMap;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+
+use super::local_limits::LocalLimits;
+use super::server_limits::ServerLimits;
+use super::shared_limits::{Hold, Keeper, SharedLimits, Taken};
+use super::tokens::Reservation;
+use super::{Limits, Units};
+
+/// An account in this process, shared by all its endpoints.
+#[derive(Debug)]
+pub struct Account {
+    limits: Limits,
+    local: LocalLimits,
+    shared: OnceLock<SharedLimits>,
+    server: Mutex<ServerLimits>,
+    paused_until: Mutex<Option<Instant>>,
+    /// Held by the call at the head while it waits.
+    head: tokio::sync::Mutex<()>,
+    /// Wakes the head after a call has ended, which may have made room.
+    ended: Notify,
+}
+
+/// One call's place in the account, to settle it by.
+#[derive(Debug)]
+pub(super) struct Admission {
+    units: Units,
+    /// All that the account had sent by then.
+    sent: Units,
+    place: Place,
+    used: Option<Units>,
+}
+
+#[derive(Debug)]
+enum Place {
+    Local(Vec<Reservation>),
+    Shared(Taken),
+}
+
+impl Account {
+    /// An account with limits that this process keeps by itself, until [`Account::share`] says otherwise.
+    pub fn new(limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            limits,
+            local: LocalLimits::new(&limits),
+            shared: OnceLock::new(),
+            server: Mutex::default(),
+            paused_until: Mutex::new(None),
+            head: tokio::sync::Mutex::new(()),
+            ended: Notify::new(),
+        })
+    }
+
+    /// From now on has the limits kept by `keeper`, under that name, for all processes; without limits there is nothing to
+    /// share. Only the first call of this counts.
+    pub fn share(&self, name: &str, keeper: impl FnOnce() -> Arc<dyn Keeper>) {
+        if self.limits.any() {
+            self.shared.get_or_init(|| SharedLimits::new(keeper(), name.to_owned(), self.limits));
+        }
+    }
+
+    /// Gives back what this process holds of the shared limits, if none of its calls is under way or waits.
+    pub async fn rest(&self) {
+        // Not beside a call that asks, whose answer is about another number of calls.
+        if let (Some(shared), Ok(_head)) = (self.shared.get(), self.head.try_lock()) {
+            shared.rest().await;
+        }
+    }
+
+    /// Its limits.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Waits until a call of so many units may be sent. Dropping the future gives up the place in the queue.
+    pub(super) async fn admit(&self, units: Units) -> Admission {
+        let units = units.clamped(&self.limits);
+        let shared = self.shared.get();
+        let _waiting = shared.map(|shared| shared.wait(units));
+        let _head = if self.limits.any() { Some(self.head.lock().await) } else { None };
+        loop {
+            let ended = self.ended.notified();
+            match (self.try_admit(units, shared), shared) {
+                (Ok(admission), _) => return admission,
+                (Err(Hold::Ask), Some(shared)) => shared.ask(units).await,
+                (Err(Hold::For(wait)), _) => tokio::select! {
+                    () = sleep(wait) => {}
+                    () = ended => {}
+                },
+                (Err(Hold::Ask), None) => unreachable!("only shared limits are asked for"),
+            }
+        }
+    }
+
+    /// Takes every permit at this instant, or says what to wait for.
+    fn try_admit(&self, units: Units, shared: Option<&SharedLimits>) -> Result<Admission, Hold> {
+        let now = Instant::now();
+        if let Some(until) = *lock(&self.paused_until)
+            && until > now
+        {
+            return Err(Hold::For(until - now));
+        }
+        let mut server = lock(&self.server);
+        server.ready(units, now).map_err(Hold::For)?;
+        let place = match shared {
+            Some(shared) => Place::Shared(shared.take(units, now)?),
+            None => Place::Local(self.local.take(units, now).map_err(Hold::For)?),
+        };
+        Ok(Admission { units, sent: server.send(units), place, used: None })
+    }
+
+    /// Lets nothing leave before `wait` has passed.
+    pub(super) fn pause(&self, wait: Duration) {
+        let until = Instant::now() + wait;
+        let mut paused = lock(&self.paused_until);
+        *paused = Some(paused.map_or(until, |before| before.max(until)));
+    }
+
+    /// Reads what the server says about its limits in the answer to a call.
+    pub(super) fn read(&self, headers: &HeaderMap, admission: &Admission) {
+        lock(&self.server).read(headers, admission.sent, Utc::now(), Instant::now());
+    }
+
+    /// Takes note that a call is over.
+    pub(super) fn end(&self, admission: &Admission) {
+        match (&admission.place, admission.used, self.shared.get()) {
+            (Place::Shared(taken), used, Some(shared)) => shared.end(taken, used),
+            (Place::Local(reservations), Some(used), _) => self.local.settle(reservations, used),
+            _ => {}
+        }
+        if self.limits.any() {
+            self.ended.notify_one();
+        }
+    }
+}
+
+impl Admission {
+    /// Puts the tokens that the call really used in place of its estimate. Without this the estimate stands, as it must for a
+    /// call of which it is not known what the server counted.
+    pub(super) fn settle(&mut self, usage: super::Usage) {
+        self.used = Some(self.units.settled(usage));
+    }
+}
+
+/// Locks past a panic elsewhere: the numbers inside are whole after every statement.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

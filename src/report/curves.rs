@@ -1,0 +1,274 @@
+//! Measurements put together: models that differ by their seed alone, and curves over the number of samples, of pairs, of
+//! tokens.
+
+use serde::Serialize;
+
+use crate::store::report::{CurveMean, Evaluation};
+
+/// Final measurements of models that differ by their seed alone.
+#[derive(Clone, Debug, Serialize)]
+pub struct Measured {
+    /// The evaluate stage.
+    pub stage: String,
+    /// The model's train stage, or its folder.
+    pub model: String,
+    /// What was measured on.
+    pub data: String,
+    /// What was measured.
+    pub metric: String,
+    /// Mean over the seeds.
+    pub value: f64,
+    /// Lower end: of the interval of the only model, or of the smallest value among seeds.
+    pub low: f64,
+    /// Upper end, likewise.
+    pub high: f64,
+    /// Models.
+    pub seeds: usize,
+    /// Items each was measured on.
+    pub n: i64,
+    /// One for each model: seed, value, interval.
+    pub each: Vec<Single>,
+}
+
+/// One model's measurement.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Single {
+    /// Seed of its training.
+    pub seed: Option<i64>,
+    /// The value.
+    pub value: f64,
+    /// Lower end of its interval.
+    pub low: f64,
+    /// Upper end of its interval.
+    pub high: f64,
+}
+
+/// What a curve runs over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CurveKind {
+    /// Samples to choose from.
+    BestOfN,
+    /// Share of a set that a reward model was finetuned on, in percent.
+    SampleEfficiency,
+    /// Tokens that a model was pretrained on; pairs where nobody counted tokens.
+    Scaling,
+}
+
+/// A plot's worth of curves.
+#[derive(Clone, Debug, Serialize)]
+pub struct Curve {
+    /// What it runs over.
+    pub kind: CurveKind,
+    /// The evaluate stage.
+    pub stage: String,
+    /// What was measured on.
+    pub data: String,
+    /// What was measured; of best-of-N, the model that chose.
+    pub of: String,
+    /// One line each.
+    pub lines: Vec<Line>,
+}
+
+/// One line of a plot.
+#[derive(Clone, Debug, Serialize)]
+pub struct Line {
+    /// What it is of.
+    pub name: String,
+    /// In ascending order.
+    pub points: Vec<Place>,
+}
+
+/// A point with its interval.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Place {
+    /// Samples, percent, or tokens.
+    pub x: f64,
+    /// Mean over the seeds.
+    pub y: f64,
+    /// Lower end: as of [`Measured`], or of Student's interval of the mean.
+    pub low: f64,
+    /// Upper end, likewise.
+    pub high: f64,
+    /// Models.
+    pub seeds: usize,
+}
+
+/// Puts seeds together; measurements in the course of a training are left to its own curve.
+pub fn measured(evaluations: &[Evaluation]) -> Vec<Measured> {
+    let mut groups: Vec<Measured> = Vec::new();
+    for row in evaluations.iter().filter(|row| row.step.is_none()) {
+        let stage = row.stage.clone().unwrap_or_default();
+        let single = Single { seed: row.seed, value: row.value, low: row.low, high: row.high };
+        let same = |group: &&mut Measured| {
+            (&group.stage, &group.model, &group.data, &group.metric) == (&stage, &row.model, &row.data, &row.metric)
+        };
+        match groups.iter_mut().find(same) {
+            Some(group) => group.each.push(single),
+            None => groups.push(Measured {
+                stage,
+                model: row.model.clone(),
+                data: row.data.clone(),
+                metric: row.metric.clone(),
+                value: 0.0,
+                low: 0.0,
+                high: 0.0,
+                seeds: 0,
+                n: row.n,
+                each: vec![single],
+            }),
+        }
+    }
+    for group in &mut groups {
+        let values = group.each.iter().map(|single| single.value);
+        group.seeds = group.each.len();
+        group.value = values.clone().sum::<f64>() / group.seeds as f64;
+        (group.low, group.high) = match group.each[..] {
+            [only] => (only.low, only.high),
+            _ => (values.clone().fold(f64::INFINITY, f64::min), values.fold(f64::NEG_INFINITY, f64::max)),
+        };
+    }
+    groups
+}
+
+/// All curves that the measurements make.
+pub fn curves(measured: &[Measured], means: &[CurveMean]) -> Vec<Curve> {
+    let mut curves = best_of_n(measured);
+    curves.extend(of_stages(means));
+    curves
+}
+
+/// Metrics that end in `@N` are points over N samples; one plot for each model and set.
+fn best_of_n(measured: &[Measured]) -> Vec<Curve> {
+    let mut plots: Vec<Curve> = Vec::new();
+    for group in measured {
+        let Some((name, size)) = group.metric.split_once('@') else { continue };
+        let Ok(size) = size.parse::<u32>() else { continue };
+        let same = |plot: &Curve| (&plot.stage, &plot.data, &plot.of) == (&group.stage, &group.data, &group.model);
+        let at = plots.iter().position(same).unwrap_or_else(|| {
+            plots.push(Curve {
+                kind: CurveKind::BestOfN,
+                stage: group.stage.clone(),
+                data: group.data.clone(),
+                of: group.model.clone(),
+                lines: Vec::new(),
+            });
+            plots.len() - 1
+        });
+        let point = Place { x: f64::from(size), y: group.value, low: group.low, high: group.high, seeds: group.seeds };
+        add(&mut plots[at].lines, name, point);
+    }
+    plots
+}
+
+/// Curves that stages have drawn, one plot for each stage and metric, one line for what the points started from.
+fn of_stages(means: &[CurveMean]) -> Vec<Curve> {
+    let mut plots: Vec<Curve> = Vec::new();
+    for mean in means {
+        let (kind, x) = match mean.share {
+            Some(share) => (CurveKind::SampleEfficiency, 100.0 * share),
+            None => (CurveKind::Scaling, mean.tokens.unwrap_or(mean.pairs)),
+        };
+        let same = |plot: &Curve| (plot.kind, &plot.stage, &plot.of) == (kind, &mean.stage, &mean.metric);
+        let at = plots.iter().position(same).unwrap_or_else(|| {
+            let (stage, of) = (mean.stage.clone(), mean.metric.clone());
+            plots.push(Curve { kind, stage, data: String::new(), of, lines: Vec::new() });
+            plots.len() - 1
+        });
+        let point = Place { x, y: mean.mean, low: mean.low, high: mean.high, seeds: mean.seeds as usize };
+        add(&mut plots[at].lines, &mean.arm, point);
+    }
+    plots
+}
+
+fn add(lines: &mut Vec<Line>, name: &str, point: Place) {
+    let at = lines.iter().position(|line| line.name == name).unwrap_or_else(|| {
+        lines.push(Line { name: name.to_owned(), points: Vec::new() });
+        lines.len() - 1
+    });
+    lines[at].points.push(point);
+    lines[at].points.sort_by(|a, b| a.x.total_cmp(&b.x));
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+
+    fn evaluation(model: &str, seed: i64, metric: &str, value: f64) -> Evaluation {
+        Evaluation {
+            stage: Some("bench".into()),
+            model: model.into(),
+            training_run_id: None,
+            seed: Some(seed),
+            step: None,
+            data: "set".into(),
+            metric: metric.into(),
+            value,
+            low: value - 0.05,
+            high: value + 0.05,
+            confidence: 0.95,
+            n: 100,
+            details: serde_json::Value::Null,
+            created_at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn seeds_of_one_model_become_one_row_with_their_spread() {
+        let during = Evaluation { step: Some(10), ..evaluation("a", 0, "accuracy", 0.1) };
+        let rows = [("a", 0, 0.7), ("a", 1, 0.8), ("b", 0, 0.6)].map(|(m, s, v)| evaluation(m, s, "accuracy", v));
+        let found = measured(&[rows.to_vec(), vec![during]].concat());
+        let brief: Vec<_> = found.iter().map(|row| (row.model.as_str(), row.seeds)).collect();
+        assert_eq!(brief, [("a", 2), ("b", 1)]);
+        assert!((found[0].value - 0.75).abs() < 1e-12);
+        assert!((found[0].low - 0.7).abs() < 1e-12 && (found[0].high - 0.8).abs() < 1e-12);
+        assert!((found[1].low - 0.55).abs() < 1e-12 && (found[1].high - 0.65).abs() < 1e-12);
+    }
+
+    #[test]
+    fn metrics_at_a_number_of_samples_are_points_of_a_line_for_each_way_to_choose() {
+        let rows = [("best_of_n@16", 0.8), ("best_of_n@1", 0.5), ("oracle@16", 0.9), ("accuracy", 0.7), ("odd@x", 0.1)];
+        let found = curves(&measured(&rows.map(|(metric, value)| evaluation("a", 0, metric, value))), &[]);
+        assert_eq!((found.len(), found[0].kind, found[0].of.as_str()), (1, CurveKind::BestOfN, "a"));
+        let lines: Vec<_> = (found[0].lines.iter())
+            .map(|line| (line.name.as_str(), line.points.iter().map(|point| point.x).collect::<Vec<_>>()))
+            .collect();
+        assert_eq!(lines, [("best_of_n", vec![1.0, 16.0]), ("oracle", vec![16.0])]);
+    }
+
+    #[test]
+    fn points_of_curve_stages_are_lines_by_what_they_started_from() {
+        let mean = |arm: &str, share, tokens, mean| CurveMean {
+            stage: "efficiency".into(),
+            arm: arm.into(),
+            share,
+            tokens,
+            pairs: 5.0,
+            metric: "accuracy".into(),
+            seeds: 3,
+            mean,
+            low: mean - 0.1,
+            high: mean + 0.1,
+            n: 50,
+        };
+        let found = curves(
+            &[],
+            &[
+                mean("pmp", Some(1.0), None, 0.8),
+                mean("pmp", Some(0.1), None, 0.7),
+                mean("fresh", Some(0.1), None, 0.6),
+                mean("pmp", None, Some(1e6), 0.75),
+            ],
+        );
+        assert_eq!(
+            found.iter().map(|plot| plot.kind).collect::<Vec<_>>(),
+            [CurveKind::SampleEfficiency, CurveKind::Scaling]
+        );
+        assert_eq!(found[0].lines.iter().map(|line| line.name.as_str()).collect::<Vec<_>>(), ["pmp", "fresh"]);
+        assert_eq!(found[0].lines[0].points.iter().map(|point| point.x).collect::<Vec<_>>(), [10.0, 100.0]);
+        assert!((found[1].lines[0].points[0].x - 1e6).abs() < 1e-6);
+    }
+}

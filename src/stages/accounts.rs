@@ -1,0 +1,59 @@
+//! Accounts of endpoints whose limits the database keeps, for all processes on it.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use super::endpoints::Endpoint;
+use crate::ids::WorkerId;
+use crate::llm::{Ask, Grant, Keeper, KeeperError, Units};
+use crate::store::Store;
+use crate::store::accounts::Asked;
+use crate::store::accounts::books::Amount;
+
+/// The database as a keeper of limits.
+struct DatabaseKeeper {
+    store: Store,
+    worker: WorkerId,
+}
+
+/// From now on keeps the limits of the endpoint's account together with all other processes; without limits, or with a
+/// simulator, which is this process's own, there is nothing to keep.
+pub async fn share(endpoint: &Endpoint, store: &Store, worker: WorkerId) -> anyhow::Result<()> {
+    let account = endpoint.client()?.account();
+    if let Some(name) = endpoint.settings.account_name().filter(|_| account.limits().any()) {
+        store.enter_account(&name).await?;
+        account.share(&name, || Arc::new(DatabaseKeeper { store: store.clone(), worker }));
+    }
+    Ok(())
+}
+
+impl Keeper for DatabaseKeeper {
+    fn ask<'k>(&'k self, account: &'k str, ask: Ask) -> BoxFuture<'k, Result<Grant, KeeperError>> {
+        Box::pin(async move {
+            let limits = ask.limits;
+            let asked = Asked {
+                per_minute: [limits.requests, limits.tokens, limits.input, limits.output],
+                concurrency: limits.concurrency,
+                want: amount(ask.want),
+                least: amount(ask.least),
+                unused: ask.unused.into_iter().map(|(slot, unused)| (slot, amount(unused))).collect(),
+                in_flight: ask.in_flight,
+                calls: ask.calls,
+            };
+            let granted = self.store.grant(account, self.worker, &asked).await;
+            let granted = granted.map_err(|error| KeeperError(error.to_string()))?;
+            let Amount { requests, input, output } = granted.amount;
+            Ok(Grant {
+                slot: granted.slot,
+                units: Units { requests, input, output },
+                until: granted.until,
+                calls: granted.calls,
+            })
+        })
+    }
+}
+
+fn amount(units: Units) -> Amount {
+    Amount { requests: units.requests, input: units.input, output: units.output }
+}

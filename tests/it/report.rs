@@ -1,0 +1,133 @@
+//! A run as one page: everything in it, nothing from outside, and nothing of what models wrote taken for markup.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::corpus;
+use crate::model::{ModelServer, Question, Reply, answer};
+use crate::site::{Site, pipeline};
+
+const HOSTILE: &str = "<script>alert('planted')</script><img src=x onerror=alert(1)>\"'&";
+
+const STAGES: &str = r#"
+[[stages]]
+name = "reward"
+kind = "train"
+needs = ["pairs"]
+init = { preset = "tiny", vocab = 300 }
+seeds = 2
+training = { objective = "rm", epochs = 1, batch_pairs = 4, max_length = 128, export_onnx = false }
+
+[[stages]]
+name = "accuracy"
+kind = "evaluate"
+needs = ["pairs", "reward"]
+computing = { max_length = 128 }
+
+[[stages]]
+name = "report"
+kind = "report"
+needs = ["export", "accuracy"]
+out = "page"
+"#;
+
+/// Answers with markup of its own in descriptions, code and errors.
+fn hostile(question: &Question) -> Reply {
+    let text = answer(question);
+    match question.model.as_str() {
+        "describer" if question.reference.starts_with('0') => Reply::Status(400, HOSTILE),
+        "describer" => Reply::Text(format!("{text} {HOSTILE}")),
+        _ => Reply::Text(text.replacen("):\n", &format!("):\n    note = \"\"\"{HOSTILE}\"\"\"\n"), 1)),
+    }
+}
+
+async fn finished() -> (ModelServer, Site) {
+    let server = ModelServer::start(Duration::from_millis(1), hostile).await;
+    let site = Site::new().await;
+    corpus::lay(&site.path("corpus"), 12);
+    let text =
+        pipeline(&server.url, 8).replace("name = \"test\"", "name = \"</title><script>alert(2)</script>\"") + STAGES;
+    site.write("pipeline.toml", text);
+    let ended = site.run(&["run", "pipeline.toml"]).await;
+    assert!(site.path("page/report.html").exists(), "{}\n{}", ended.stdout, ended.stderr);
+    (server, site)
+}
+
+/// The values of all `attribute`s of a page.
+fn values<'p>(page: &'p str, attribute: &str) -> Vec<&'p str> {
+    let start = format!(" {attribute}=\"");
+    page.split(&start).skip(1).filter_map(|rest| rest.split('"').next()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_ends_in_a_page_that_holds_all_of_it_and_runs_nothing() {
+    let (_server, site) = finished().await;
+    let page = site.read("page/report.html");
+    let told: Value = serde_json::from_str(&site.read("page/report.json")).unwrap();
+
+    // What models and people wrote is there, as text.
+    let lower = page.to_lowercase();
+    for markup in ["<script", "<img", "<iframe", "<link", "<object", "javascript:", "@import", "url("] {
+        assert!(!lower.contains(markup), "{markup}");
+    }
+    assert!(page.contains("&lt;script&gt;alert") && page.contains("&lt;/title&gt;"));
+    assert!(page.contains("default-src 'none'"));
+    // Nothing is asked for from outside: links lead into the page, and the drawings name their own format alone.
+    assert!(values(&page, "href").iter().all(|link| link.starts_with('#')), "{:?}", values(&page, "href"));
+    assert!(values(&page, "src").is_empty());
+    let outside = page.replace("http://www.w3.org/2000/svg", "");
+    let (before, _) = outside.split_once("<section id=\"stages\">").unwrap();
+    assert!(!before.contains("http://") && !before.contains("https://"));
+
+    // Both say the same.
+    let accuracy = told["measured"].as_array().unwrap().iter().find(|row| row["metric"] == "accuracy").unwrap();
+    assert_eq!(accuracy["seeds"], 2);
+    assert!(page.contains(&format!("{:.4}", accuracy["value"].as_f64().unwrap())));
+    let quality = &told["pairs"][0]["quality"];
+    assert_eq!(quality["counts"]["pairs"].as_i64().unwrap(), site.number("select count(*) from pairs").await);
+    let shares =
+        |of: &str| quality[of].as_array().unwrap().iter().map(|row| row["pairs"].as_i64().unwrap()).sum::<i64>();
+    for of in ["repositories", "licences", "units", "models", "describers"] {
+        assert_eq!(shares(of), quality["counts"]["pairs"].as_i64().unwrap(), "{of}");
+    }
+    let bars = quality["similarity"]["pairs"].as_array().unwrap().iter().map(|bar| bar.as_i64().unwrap()).sum::<i64>();
+    assert_eq!(bars, quality["counts"]["pairs"].as_i64().unwrap());
+    let auc = quality["length"]["auc"]["value"].as_f64().unwrap();
+    assert!((0.0..=1.0).contains(&auc));
+    for id in ["results", "training", "pairs", "examples", "data", "costs", "stages"] {
+        assert!(page.contains(&format!("<section id=\"{id}\">")), "{id}");
+    }
+    assert!(page.matches("<svg").count() > 6 && page.contains("<mark>"));
+    assert!(
+        told["trainings"].as_array().unwrap().len() == 2 && !told["training_curves"].as_array().unwrap().is_empty()
+    );
+    assert!(told["stages"].as_array().unwrap().iter().all(|stage| stage["fingerprint"].as_str().unwrap().len() == 32));
+    assert!(told["definition"].as_str().unwrap().contains("kind = \"report\""));
+
+    // The command writes the same run, by its number and by its file.
+    for (source, out) in [("1", "by-run"), ("pipeline.toml", "by-file")] {
+        site.run(&["report", source, "--out", out]).await.with(0);
+        let again: Value = serde_json::from_str(&site.read(&format!("{out}/report.json"))).unwrap();
+        assert_eq!(again["measured"], told["measured"]);
+        assert!(site.read(&format!("{out}/report.html")).contains("id=\"results\""));
+    }
+    site.run(&["report", "99", "--out", "x"]).await.with(2);
+    // The card beside the files is made of the same counts, and names of models are no markup in it.
+    let card = site.read("out/README.md");
+    let counts = &quality["counts"];
+    assert!(card.contains(&format!("num_examples: {}", counts["train"])) && !card.contains("<script"), "{card}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_without_pairs_has_a_page_too() {
+    let server = ModelServer::start(Duration::from_millis(1), hostile).await;
+    let site = Site::new().await;
+    corpus::lay(&site.path("corpus"), 2);
+    site.write("pipeline.toml", pipeline(&server.url, 8));
+    site.run(&["run", "pipeline.toml", "--select", "ingest,filter"]).await.with(0);
+    site.run(&["report", "--out", "page"]).await.with(0);
+    let page = site.read("page/report.html");
+    assert!(page.contains("<section id=\"stages\">") && !page.contains("<section id=\"pairs\">"));
+    assert!(page.contains("skipped"), "{page}");
+}
