@@ -67,6 +67,7 @@ def ask_curator(url, count):
                       CURATOR_CACHE_DIR=f"{os.getcwd()}/curator", HF_HOME=f"{os.getcwd()}/hf", OPENAI_API_KEY="x")
     from importlib.metadata import version
 
+    import litellm  # noqa: F401  (it names its own copy of the tokenizer's files, which would be downloaded else)
     from bespokelabs import curator
 
     class Ask(curator.LLM):
@@ -157,7 +158,7 @@ class Codepmp:
         self.program, self.folder, self.data = program, folder, folder / "data"
         with open(folder / "rows.jsonl", "w") as lines:
             for number in range(rows):
-                code = f'def function_{number}():\n    """#{number} {TEXT}"""\n    return {number}\n'
+                code = f'def function_{number}():\n    """#{number} {TEXT}"""\n' + f"    print({number})\n" * 5
                 lines.write(json.dumps({"content": code}) + "\n")
         self.run("db", "start")
         self.write("http://127.0.0.1:1", 0)

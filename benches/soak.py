@@ -22,7 +22,7 @@ import tempfile
 import time
 from pathlib import Path
 
-RPM, TPM, LATENCY_MS, CONCURRENCY, WORKERS = 600, 300_000, 300, 32, 3
+RPM, TPM, LATENCY_MS, CONCURRENCY, WORKERS = 600, 120_000, 300, 32, 3
 FAULTS = {"500": 0.01, "503": 0.005, "429": 0.005, "timeout": 0.005, "drop": 0.01, "truncated": 0.005,
           "malformed": 0.005, "empty": 0.005}
 DESCRIBE = "Write the instruction for this {{ unit }}. No code.\\n```python\\n{{ code }}\\n```"
@@ -196,8 +196,8 @@ class Soak:
     def run(self):
         self.say(f"{self.options.minutes:g} minutes, {WORKERS} workers, {100 * sum(FAULTS.values()):g} % faults "
                  f"({', '.join(FAULTS)}),")
-        self.say(f"{LATENCY_MS} ms latency, {CONCURRENCY} calls in flight for each stage and worker, {RPM} requests and "
-                 f"{TPM} tokens a minute for each of {len(STAGES)} models,")
+        self.say(f"{LATENCY_MS} ms latency, {CONCURRENCY} calls in flight for each stage and worker, {RPM} requests "
+                 f"and {TPM} tokens a minute for each of {len(STAGES)} models,")
         self.say(f"source: {Path(self.options.corpus).name} (Python {platform.python_version()} here)")
         self.say()
         self.ended("db", "start")

@@ -177,18 +177,13 @@ pub async fn forecast(loaded: &Loaded, store: Option<&Store>, limit: Option<u64>
     let mut forecasts = Vec::new();
     for planned in &loaded.plan.stages {
         let id = ids.get(&planned.fingerprint).copied();
-        let work = match work_of(&planned.stage) {
-            Some(work) => work,
-            None => {
-                let progress = match store {
-                    Some(store) => {
-                        store.stage_progress(&planned.fingerprint, &planned.name, planned.stage.kind()).await?
-                    }
-                    None => crate::store::progress::StageProgress::default(),
-                };
-                outputs.push(Output { rows: progress.rows, at_least: progress.word() != "fresh", tokens: 0.0 });
-                continue;
-            }
+        let Some(work) = work_of(&planned.stage) else {
+            let progress = match store {
+                Some(store) => store.stage_progress(&planned.fingerprint, &planned.name, planned.stage.kind()).await?,
+                None => crate::store::progress::StageProgress::default(),
+            };
+            outputs.push(Output { rows: progress.rows, at_least: progress.word() != "fresh", tokens: 0.0 });
+            continue;
         };
         let need = planned.needs[0];
         let mut view =
@@ -322,7 +317,9 @@ impl View<'_> {
         };
         let mut rows = store.sample_rows(None, snippets, Inputs::Snippets, 1, SAMPLE).await?;
         let stand_in = "text ".repeat((self.input.tokens * 3.5 / 5.0) as usize);
-        rows.iter_mut().for_each(|row| row.description = Some(stand_in.clone()));
+        for row in &mut rows {
+            row.description = Some(stand_in.clone());
+        }
         let basis = if rows.is_empty() { PromptBasis::None } else { PromptBasis::StandIn };
         Ok((rows, basis, false))
     }
