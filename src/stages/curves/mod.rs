@@ -28,8 +28,10 @@ use crate::train::{Scorer, Trained};
 struct Drawer<'c> {
     context: &'c Context<AnyStage>,
     test: Arc<Pairs>,
-    /// Questions with samples, for best-of-N, and what runs their programs.
-    questions: Option<(Arc<Data>, Option<Arc<dyn Judge>>)>,
+    /// Questions with samples, for best-of-N.
+    questions: Option<Arc<Data>>,
+    /// What runs their programs.
+    judge: Option<Arc<dyn Judge>>,
     computing: &'c Computing,
     keep_models: bool,
     known: Vec<PointKey>,
@@ -46,19 +48,19 @@ impl<'c> Drawer<'c> {
             return Err(WrongInput("there are no held-out pairs to measure on: see `test`".to_owned()).into());
         }
         let known = context.store.points_of(context.id()).await?;
-        Ok(Self { context, test, questions: None, computing, keep_models, known })
+        Ok(Self { context, test, questions: None, judge: None, computing, keep_models, known })
     }
 
     /// The same, measuring best-of-N on `questions` too.
     async fn with_questions(self, questions: Data) -> anyhow::Result<Self> {
         let judge = measuring::judge_for(&questions).await?;
-        Ok(Self { questions: Some((Arc::new(questions), judge)), ..self })
+        Ok(Self { questions: Some(Arc::new(questions)), judge, ..self })
     }
 
     /// Tells what points are measured on from other pairs and questions.
     fn test_mark(&self) -> String {
         match &self.questions {
-            Some((questions, _)) => format!("{} {}", self.test.mark, questions.mark),
+            Some(questions) => format!("{} {}", self.test.mark, questions.mark),
             None => self.test.mark.clone(),
         }
     }
@@ -101,8 +103,8 @@ impl<'c> Drawer<'c> {
     ) -> anyhow::Result<bool> {
         let context = self.context;
         let Some(mut values) = self.measure(folder).await? else { return Ok(false) };
-        if let Some((questions, judge)) = &self.questions {
-            let Some(best) = self.best_of_n(folder, questions, judge.clone()).await? else { return Ok(false) };
+        if let Some(questions) = &self.questions {
+            let Some(best) = self.best_of_n(folder, questions).await? else { return Ok(false) };
             values.extend(best);
         }
         let out = folder.to_string_lossy();
@@ -146,19 +148,14 @@ impl<'c> Drawer<'c> {
     }
 
     /// Best-of-N at the largest N; the whole curve over N is for an evaluate stage.
-    async fn best_of_n(
-        &self,
-        folder: &Path,
-        questions: &Arc<Data>,
-        judge: Option<Arc<dyn Judge>>,
-    ) -> anyhow::Result<Option<Vec<PointValue>>> {
+    async fn best_of_n(&self, folder: &Path, questions: &Arc<Data>) -> anyhow::Result<Option<Vec<PointValue>>> {
         let asked = Asked {
             model: folder.to_owned(),
             data: Arc::clone(questions),
             computing: self.computing.clone(),
             seed: 0,
             library_dir: self.context.data_dir.clone(),
-            judge,
+            judge: self.judge.clone(),
         };
         let found = measuring::measure(&asked, None, None, &self.context.shutdown).await?;
         Ok(found.map(|found| found.figures.into_iter().take(1).map(|figure| value(figure.estimate)).collect()))
