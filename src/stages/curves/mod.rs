@@ -24,6 +24,9 @@ use crate::progress::Meter;
 use crate::store::curves::{NewPoint, PointKey, PointValue};
 use crate::train::{Scorer, Trained};
 
+/// The model's folder within a point's.
+const MODEL: &str = "model";
+
 /// Makes the points of one stage.
 struct Drawer<'c> {
     context: &'c Context<AnyStage>,
@@ -65,7 +68,7 @@ impl<'c> Drawer<'c> {
         }
     }
 
-    /// Folder for the model of a point, below `place`.
+    /// Folder of a point: its model lies in `model`, beside what is needed on the way.
     fn folder(&self, place: &str) -> PathBuf {
         let own = self.context.stage();
         let name = format!("{}-{}", own.name, &own.fingerprint[..8]);
@@ -127,24 +130,17 @@ impl<'c> Drawer<'c> {
         Ok(true)
     }
 
-    /// Removes the model of a point that is finished, and the fresh one that it started from.
+    /// Removes the folder of a point that is finished.
     async fn clear(&self, folder: PathBuf) {
         if self.keep_models {
             return;
         }
-        let mut fresh = folder.clone().into_os_string();
-        fresh.push(".fresh");
-        let removed = spawn_blocking(move || {
-            for folder in [folder, PathBuf::from(fresh)] {
-                match std::fs::remove_dir_all(&folder) {
-                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                        tracing::warn!("{} is not needed any more and cannot be removed: {error}", folder.display());
-                    }
-                    _ => {}
-                }
+        match tokio::fs::remove_dir_all(&folder).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!("{} is not needed any more and cannot be removed: {error}", folder.display());
             }
-        });
-        let _ = removed.await;
+            _ => {}
+        }
     }
 
     /// Best-of-N at the largest N; the whole curve over N is for an evaluate stage.

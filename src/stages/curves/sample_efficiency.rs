@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::Drawer;
+use super::{Drawer, MODEL};
 use crate::engine::{Context, Stage as _};
 use crate::stages::measuring::{Data, DataSettings, Metric};
 use crate::stages::train::InitSettings;
@@ -153,7 +153,7 @@ impl SampleEfficiency {
                     PairChoice { limit: Some(limit), seed: settings.pairs.seed + number, ..settings.pairs.clone() };
                 let pairs = Arc::new(source.read(&choice).await?);
                 for (name, arm) in &settings.arms {
-                    let job = self.job(context, &source, &drawer, (name, arm), (share, number))?;
+                    let job = self.job(context, &source, (name, arm), (share, number))?;
                     let key = PointKey {
                         arm: name.clone(),
                         place: Place::Share(share),
@@ -161,16 +161,17 @@ impl SampleEfficiency {
                         data_mark: pairs.mark.clone(),
                         test_mark: drawer.test_mark(),
                     };
-                    if drawer.knows(&key, &job.out).await {
+                    let folder = drawer.folder(&format!("{name}/share-{share}/seed-{}", key.seed));
+                    if drawer.knows(&key, &folder).await {
                         continue;
                     }
                     let (began, seen) = (Instant::now(), pairs.len() as u64);
-                    let job = Job { pairs: Arc::clone(&pairs), ..job };
+                    let job = Job { out: folder.join(MODEL), pairs: Arc::clone(&pairs), ..job };
                     let Some(trained) = drawer.train(&job).await? else { return Ok(()) };
                     if !drawer.finish(key, &job.out, (seen, Some(trained.tokens)), began).await? {
                         return Ok(());
                     }
-                    drawer.clear(job.out).await;
+                    drawer.clear(folder).await;
                 }
             }
         }
@@ -185,12 +186,11 @@ impl SampleEfficiency {
         Ok(Some(tokio::task::spawn_blocking(read).await??))
     }
 
-    /// The training of a point, but for its pairs.
+    /// The training of a point, but for its folder and pairs.
     fn job(
         &self,
         context: &Context<AnyStage>,
         source: &PairSource,
-        drawer: &Drawer<'_>,
         (name, arm): (&str, &Arm),
         (share, number): (f64, u64),
     ) -> anyhow::Result<Job> {
@@ -220,7 +220,7 @@ impl SampleEfficiency {
         Ok(Job {
             name: format!("{}/{name}/{share}", context.stage().name),
             base,
-            out: drawer.folder(&format!("{name}/share-{share}/seed-{seed}")),
+            out: PathBuf::new(),
             settings: TrainSettings { seed, export_onnx, ..settings.training.clone() },
             source: source.to_string(),
             pairs: Arc::default(),

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::task::spawn_blocking;
 
-use super::Drawer;
+use super::{Drawer, MODEL};
 use crate::engine::{Context, Planned, Stage as _};
 use crate::stages::train::Train;
 use crate::stages::training::{Base, Computing, FINISHED, Job, PairChoice, PairSource, Split, WrongInput};
@@ -106,8 +106,8 @@ impl Scaling {
                 data_mark: pairs.mark.clone(),
                 test_mark: drawer.test_mark(),
             };
-            let out = drawer.folder(&format!("step-{}/seed-{seed}", state.step));
-            if drawer.knows(&key, &out).await {
+            let own = drawer.folder(&format!("step-{}/seed-{seed}", state.step));
+            if drawer.knows(&key, &own).await {
                 continue;
             }
             let began = Instant::now();
@@ -120,9 +120,9 @@ impl Scaling {
             }
             let base = Base::Folder(train.folder(planned, &context.data_dir, seed));
             let job = self.job(context, &planned.name, (path, &state), base);
-            let job = Job { out, source: source.to_string(), pairs: Arc::clone(&pairs), ..job };
+            let job = Job { out: own.join(MODEL), source: source.to_string(), pairs: Arc::clone(&pairs), ..job };
             // What a decay run that was stopped has left cannot be gone on from: it is short, and begins again.
-            match tokio::fs::remove_dir_all(&job.out).await {
+            match tokio::fs::remove_dir_all(&own).await {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
                 _ => {}
             }
@@ -130,7 +130,7 @@ impl Scaling {
             if !drawer.finish(key, &job.out, (trained.pairs, Some(trained.tokens)), began).await? {
                 return Ok(());
             }
-            drawer.clear(job.out).await;
+            drawer.clear(own).await;
         }
         Ok(())
     }
