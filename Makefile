@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo shape test lint bench interop test-llm setup corpus onnxruntime
+.PHONY: help demo shape test lint bench interop test-llm webgpu setup corpus onnxruntime
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -10,7 +10,7 @@ demo: setup corpus onnxruntime ## Run the whole pipeline on about 10 MB of Pytho
 
 shape: setup corpus onnxruntime ## Reproduce the shape of the paper's result: PMP, reward models at several data shares
 	cargo build --release --locked
-	cargo run --release --locked --quiet -- make-benchmark --out out/paper-shape/reasoning --seed 11 --train 1600 --test 400 --questions 60 --samples 64
+	cargo run --release --locked --quiet -- make-benchmark --out out/paper-shape/reasoning --seed 11 --train 800 --test 300 --questions 40 --samples 64
 	cargo run --release --locked --quiet -- run pipelines/paper-shape.toml
 
 test: setup onnxruntime lint ## Check format, lints and documentation, and run every test
@@ -37,6 +37,10 @@ interop: setup onnxruntime ## Compare rewards with transformers' and onnxruntime
 test-llm: setup ## Ask servers that others wrote: llama.cpp's, with a small model, and llmock, which breaks on demand
 	cargo build --release --locked
 	scripts/test-llm.sh
+
+webgpu: setup onnxruntime ## Train and score on another execution provider, WebGPU in software, beside the CPU
+	cargo build --release --locked
+	scripts/webgpu.sh
 
 onnxruntime: setup ## Fetch the ONNX Runtime library, unless one is found
 	@scripts/fetch-onnxruntime.sh

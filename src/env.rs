@@ -10,3 +10,5 @@ pub const DATABASE_URL: &str = "DATABASE_URL";
 pub const POSTGRES_BIN: &str = "CODEPMP_POSTGRES_BIN";
 /// The ONNX Runtime library to use; the name that `ort` and other tools read too.
 pub const ORT_LIBRARY: &str = "ORT_DYLIB_PATH";
+/// Plugin libraries with further execution providers, separated as in `PATH`.
+pub const ORT_PLUGINS: &str = "CODEPMP_ORT_PLUGINS";

@@ -75,3 +75,7 @@ id!(
     /// One model that is trained.
     TrainingRunId
 );
+id!(
+    /// One time that a model scored a set of items.
+    ScoringId
+);

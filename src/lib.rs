@@ -10,11 +10,12 @@
 //! train                            pairs into batches, checkpoints, model folders
 //! eval                             measures with their uncertainty
 //! llm  store  corpus  runtime      models; SQL; archives and files; ONNX Runtime
-//! sandbox                          beside them: answers' code in a cage
+//! sandbox  benchmark               answers' code in a cage; what others publish, as items to be scored
 //! dedupe  python  graph  nn        pure code: no I/O, no clock, no async
 //! config  env  ids  shutdown  telemetry  progress
 //! ```
 
+pub mod benchmark;
 pub mod cli;
 pub mod config;
 pub mod corpus;

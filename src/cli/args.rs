@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-use super::training_args::{EvalCommand, ScoreArgs, TrainArgs};
+use super::eval_args::EvalCommand;
+use super::training_args::{ScoreArgs, TrainArgs};
 use crate::ids::{BatchId, PairId, RunId};
 use crate::nn::Preset;
 use crate::simulate::Fault;
@@ -77,7 +78,7 @@ pub enum Command {
     Eval {
         /// What to measure.
         #[command(subcommand)]
-        command: EvalCommand,
+        command: Box<EvalCommand>,
     },
     /// Start, stop and reach the embedded database.
     Db {

@@ -102,7 +102,7 @@ async fn send(args: BatchArgs, store: &Store) -> anyhow::Result<Exit> {
         let submitted = async { submit(store, &Open::new(store, row).await?).await }.await;
         match submitted {
             Ok(remote) if args.json => {
-                outln!("{}", json!({ "batch": id, "remote_id": remote.id, "state": remote.status }))
+                outln!("{}", json!({ "batch": id, "remote_id": remote.id, "state": remote.status }));
             }
             Ok(remote) => outln!("batch {id}: {} is {}", remote.id, remote.status),
             Err(error) => {

@@ -4,7 +4,7 @@ use super::output::outln;
 use std::path::Path;
 
 use super::Exit;
-use crate::runtime::find_library;
+use crate::runtime::{Device, Library, Runtime, RuntimeError, RuntimeSettings, find_library};
 use crate::sandbox::Sandbox;
 use crate::store::local::{Binaries, Cluster};
 use crate::store::{Store, external_url};
@@ -40,11 +40,15 @@ pub async fn doctor(data_dir: &Path) -> anyhow::Result<Exit> {
     tell(
         "ONNX Runtime",
         library
+            .as_ref()
             .map(|found| format!("{} at {}", found.version, found.path.display()))
-            .map_err(|error| error.to_string()),
+            .map_err(ToString::to_string),
     );
     // Only answers that are code need it.
     tell("sandbox", Sandbox::find().await.map(|found| found.found()).map_err(|error| error.to_string()));
+    if let Ok(library) = library {
+        tell("devices", devices(library).map_err(|error| error.to_string()));
+    }
     let version = async {
         let store = Store::open(data_dir).await?;
         let version: String = store.server_version().await?;
@@ -52,4 +56,15 @@ pub async fn doctor(data_dir: &Path) -> anyhow::Result<Exit> {
     };
     tell("connection", version.await.map_err(|error| one_line(&error)));
     Ok(if healthy { Exit::Done } else { Exit::Failed })
+}
+
+/// What `--device` may name with this library, and the providers behind it.
+fn devices(library: Library) -> Result<String, RuntimeError> {
+    let settings = RuntimeSettings { device: Device::Cpu, threads: Some(1), library };
+    let providers = Runtime::open(&settings)?.providers()?;
+    let shown = providers.iter().map(|name| match Device::PROVIDERS.iter().find(|(_, other)| other == name) {
+        Some((short, _)) => format!("{short} ({name})"),
+        None => format!("{name}, which is not used here"),
+    });
+    Ok(shown.collect::<Vec<_>>().join(", "))
 }

@@ -7,6 +7,7 @@ mod db;
 mod doctor;
 mod estimate;
 mod eval;
+mod eval_args;
 mod init;
 mod inspect;
 mod make_benchmark;
@@ -107,7 +108,7 @@ async fn dispatch(args: Args) -> anyhow::Result<Exit> {
         Command::Init(init) => init::init(init).await,
         Command::Train(train) => train::train(*train, &data_dir).await,
         Command::Score(score) => score::score(score, &data_dir).await,
-        Command::Eval { command } => eval::eval(command, &data_dir).await,
+        Command::Eval { command } => eval::eval(*command, &data_dir).await,
         Command::Db { command } => db::db(command, &data_dir).await,
         Command::Simulate(simulate) => simulate::simulate(simulate).await,
         Command::MakeBenchmark(args) => make_benchmark::make_benchmark(args).await,

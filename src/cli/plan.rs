@@ -43,7 +43,9 @@ pub async fn plan(args: &PlanArgs, data_dir: &Path) -> anyhow::Result<Exit> {
             let forecasts = forecast(&loaded, store.as_ref(), None).await?;
             estimate::print(&forecasts);
             let samples: Vec<_> = forecasts.into_iter().map(|forecast| forecast.sample).collect();
-            estimate::warnings(&samples).iter().for_each(|warning| outln!("warning: {warning}"));
+            for warning in estimate::warnings(&samples) {
+                outln!("warning: {warning}");
+            }
         }
         PlanFormat::Json => {
             let forecasts = forecast(&loaded, store.as_ref(), None).await?;

@@ -56,7 +56,9 @@ async fn dry_run(args: &RunArgs, loaded: &Loaded, store: &Store, caps: Caps) -> 
     plan::print_text(&plan::states(loaded, Some(store)).await?);
     print_endpoints(&checked.endpoints);
     estimate::print(&forecasts);
-    estimate::warnings(&checked.prompts).iter().for_each(|warning| outln!("warning: {warning}"));
+    for warning in estimate::warnings(&checked.prompts) {
+        outln!("warning: {warning}");
+    }
     outln!("dry run: the file is right and {} endpoints answer; nothing was done", used.len());
     Ok(Exit::Done)
 }
@@ -98,7 +100,9 @@ async fn execute(loaded: Loaded, store: &Store, options: Options, as_json: bool)
     for found in checked.endpoints.iter().filter(|found| found.usage_reported == Some(false)) {
         tracing::warn!("endpoint `{}` does not tell the tokens that it uses: its cost stays unknown", found.endpoint);
     }
-    estimate::warnings(&checked.prompts).iter().for_each(|warning| tracing::warn!("{warning}"));
+    for warning in estimate::warnings(&checked.prompts) {
+        tracing::warn!("{warning}");
+    }
     let shutdown = crate::shutdown::on_signals().context("setting up Ctrl-C")?;
     let Loaded { pipeline, plan, .. } = loaded;
     let file: PathBuf = std::path::absolute(&pipeline.file)?;

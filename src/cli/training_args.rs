@@ -1,10 +1,10 @@
-//! Arguments of `train`, `score` and `eval` as typed, and the settings that they stand for.
+//! Arguments of `train` and `score` as typed, and the settings that they stand for.
 
 use std::path::PathBuf;
 
 use crate::stages::WrongInput;
 use crate::train::{Activations, Arrangement, ComputePrecision, Objective, ScheduleKind, TrainSettings};
-use clap::{Args as ClapArgs, Subcommand};
+use clap::Args as ClapArgs;
 
 /// Where pairs are taken from.
 #[derive(Debug, ClapArgs)]
@@ -161,36 +161,6 @@ pub struct ScoreArgs {
     /// What to compute on.
     #[command(flatten)]
     pub device: DeviceArgs,
-}
-
-/// `codepmp eval`
-#[derive(Debug, Subcommand)]
-pub enum EvalCommand {
-    /// Share of pairs whose chosen answer has the higher reward, with a confidence interval.
-    Accuracy(AccuracyArgs),
-}
-
-/// `codepmp eval accuracy`
-#[derive(Debug, ClapArgs)]
-pub struct AccuracyArgs {
-    /// Folder of the model.
-    #[arg(long, value_name = "DIR")]
-    pub model: PathBuf,
-    /// Where pairs are taken from.
-    #[command(flatten)]
-    pub data: DataArgs,
-    /// Split to measure on; a plain file is one split.
-    #[arg(long, default_value = "test", value_parser = ["train", "test", "all"])]
-    pub split: String,
-    /// What to compute on.
-    #[command(flatten)]
-    pub device: DeviceArgs,
-    /// Leave the database alone: the result is printed only.
-    #[arg(long)]
-    pub no_db: bool,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
 }
 
 impl TrainArgs {

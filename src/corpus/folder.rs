@@ -88,7 +88,9 @@ impl Iterator for FolderEntries {
             let entry = match item {
                 Ok(file) => self.step(position, &file),
                 Err(error) => (position >= self.from).then(|| {
-                    let path = self.name(error.path().unwrap_or(&self.folder));
+                    // The folder itself has no name within it.
+                    let inside = error.path().map(|path| self.name(path)).filter(|name| !name.is_empty());
+                    let path = inside.unwrap_or_else(|| self.folder.to_string_lossy().into_owned());
                     let message = format!("cannot list: {error}");
                     refused(position, printable(&path), Fault::Unreadable, message)
                 }),

@@ -2,6 +2,8 @@
 //!
 //! The draws depend on the seed and the number of samples alone, so that the same rewards give the same interval.
 
+use super::interval::Estimate;
+
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -21,10 +23,31 @@ pub fn mean_interval(values: &[f64], resamples: usize, confidence: f64, seed: u6
             sum / values.len() as f64
         })
         .collect();
-    means.sort_by(f64::total_cmp);
-    let at = |share: f64| means[((share * resamples as f64) as usize).min(resamples - 1)];
+    Some(percentiles(&mut means, confidence))
+}
+
+/// The bounds that leave out as much of `drawn` at either end as `confidence` says; they are sorted for it.
+///
+/// # Panics
+/// When nothing was drawn: that is a bug.
+pub fn percentiles(drawn: &mut [f64], confidence: f64) -> (f64, f64) {
+    drawn.sort_by(f64::total_cmp);
+    let at = |share: f64| drawn[((share * drawn.len() as f64) as usize).min(drawn.len() - 1)];
     let tail = (1.0 - confidence) / 2.0;
-    Some((at(tail), at(1.0 - tail)))
+    (at(tail), at(1.0 - tail))
+}
+
+/// The mean of `values` with its 95 % interval over [`RESAMPLES`] resamples; none without values.
+pub fn mean_estimate(metric: &str, values: &[f64], seed: u64) -> Option<Estimate> {
+    let (low, high) = mean_interval(values, RESAMPLES, 0.95, seed)?;
+    let value = values.iter().sum::<f64>() / values.len() as f64;
+    Some(Estimate {
+        metric: metric.to_owned(),
+        value,
+        low: low.min(value),
+        high: high.max(value),
+        n: values.len() as u64,
+    })
 }
 
 #[cfg(test)]
@@ -38,6 +61,21 @@ mod tests {
         let (low, high) = mean_interval(&values, RESAMPLES, 0.95, 7).unwrap();
         let half = 1.96 * (0.75_f64 * 0.25 / 400.0).sqrt();
         assert!((low - (0.75 - half)).abs() < 0.012 && (high - (0.75 + half)).abs() < 0.012, "{low} {high}");
+    }
+
+    #[test]
+    fn the_interval_covers_the_truth_about_as_often_as_it_says() {
+        // 60 answers of a model that is right 7 times in 10, measured 300 times.
+        let mut random = StdRng::seed_from_u64(3);
+        let trials = 300;
+        let covered = (0..trials)
+            .filter(|&trial| {
+                let values: Vec<f64> = (0..60).map(|_| f64::from(u8::from(random.random_bool(0.7)))).collect();
+                let (low, high) = mean_interval(&values, 600, 0.95, trial).unwrap();
+                low <= 0.7 && 0.7 <= high
+            })
+            .count();
+        assert!((275..=296).contains(&covered), "{covered} of {trials}");
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub enum Type {
 }
 
 impl Type {
+    /// All types.
+    pub const ALL: [Self; 5] = [Self::F32, Self::F16, Self::BF16, Self::I64, Self::Bool];
+
     /// Bytes of one element.
     pub fn bytes(self) -> usize {
         match self {
@@ -56,6 +59,11 @@ impl Type {
             Self::Bool => numbers.iter().map(|n| u8::from(*n != 0.0)).collect(),
         }
     }
+}
+
+/// The numbers that bytes of type `BF16` stand for.
+pub(super) fn decode_bf16(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks::<2>().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect()
 }
 
 impl fmt::Display for Type {

@@ -18,6 +18,7 @@ mod build;
 mod checks;
 mod dim;
 mod element;
+mod emulate;
 mod error;
 mod extract;
 mod gradients;

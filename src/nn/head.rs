@@ -3,16 +3,16 @@
 use super::config::ModelConfig;
 use super::decoder::{Decoder, Layout};
 use super::losses::LossSettings;
-use super::precision::Precision;
+use super::precision::Compute;
 use super::shape::BatchShape;
 use crate::graph::{Graph, GraphError, Type, Value, dims, gradients};
 
 /// Logits that exist at a time, at most, unless one token has more: 4 million, 16 MB.
 const LOGITS: usize = 1 << 22;
 
-/// The training head. Inputs: `x` `[tokens, hidden]`, `norm` `[hidden]`, `score` `[1, hidden]`, `last` `[2 * pairs]`,
-/// `pair_weights` and `margins` `[pairs]`, `sum.norm`, `sum.score`; with `lm_tokens` M also `head` `[vocab, hidden]`,
-/// `lm_rows` and `lm_labels` `[M]`, `lm_weights` `[M]`, `sum.head`. Outputs: `rewards` `[2 * pairs]`, the losses `rm`, `centre`
+/// The training head. Inputs: `x` `[2 * pairs + M, hidden]`, what the last layer gives, with M `lm_tokens`; `norm` `[hidden]`,
+/// `score` `[1, hidden]`, `pair_weights` and `margins` `[pairs]`, `sum.norm`, `sum.score`; where M is not 0 also `head` `[vocab, hidden]`,
+/// `lm_labels` and `lm_weights` `[M]`, `sum.head`. Outputs: `rewards` `[2 * pairs]`, the losses `rm`, `centre`
 /// and `lm` before their coefficients, `dx`, `grad.norm`, `grad.score` and `grad.head`, which may each be in place of its sum.
 ///
 /// The logits are made in chunks of tokens, and their gradient is written down rather than derived: softmax minus one at
@@ -23,23 +23,21 @@ const LOGITS: usize = 1 << 22;
 pub fn head(
     config: &ModelConfig,
     shape: BatchShape,
-    precision: Precision,
+    compute: Compute,
     losses: &LossSettings,
 ) -> Result<Graph, GraphError> {
     let g = Graph::new("head");
     let (hidden, pairs, places) = (config.hidden_size, shape.pairs, shape.lm_tokens);
     let layout = Layout::Flat { rows: shape.rows, length: shape.length };
-    let decoder = Decoder { graph: &g, config, layout, compute: precision.compute() };
-    let x = g.input("x", Type::F32, &dims([shape.tokens(), hidden]));
+    let (of, fused_norms) = (compute.precision.compute(), compute.fused_norms);
+    let decoder = Decoder { graph: &g, config, layout, compute: of, fused_norms };
+    let x = g.input("x", Type::F32, &dims([shape.read(), hidden]));
     let norm = g.input("norm", Type::F32, &dims([hidden]));
     let score = g.input("score", Type::F32, &dims([1, hidden]));
-    let last = g.input("last", Type::I64, &dims([2 * pairs]));
     let weights = g.input("pair_weights", Type::F32, &dims([pairs]));
     let margins = g.input("margins", Type::F32, &dims([pairs]));
 
-    // Only rows that are read are normed.
-    let rows = if places > 0 { g.concat(&[last, g.input("lm_rows", Type::I64, &dims([places]))], 0) } else { last };
-    let normed = decoder.norm(g.gather(x, rows), norm);
+    let normed = decoder.norm(x, norm);
     let ends = g.slice(normed, 0, 0, 2 * pairs);
     let rewards = g.reshape_to(g.linear(ends, score, None), &[2 * pairs]);
     let answers = g.split(rewards, 0, &[pairs, pairs]);
@@ -72,7 +70,7 @@ pub fn head(
         g.output(name, value);
     }
     g.finish()?;
-    Ok(g)
+    compute.precision.kernels(g)
 }
 
 /// The pairs of running sum and gradient that the head may write in place.
@@ -117,16 +115,16 @@ fn language_model(decoder: &Decoder<'_>, spoken: Value, places: usize, coefficie
     LanguageModel { loss: loss.unwrap_or(spoken), gradient: g.concat(&gradients, 0), head: sum }
 }
 
-/// The scoring head: `x`, `norm`, `score`, `last` `[2 * pairs]` to `rewards` `[2 * pairs]`.
-pub fn score_head(config: &ModelConfig, shape: BatchShape) -> Graph {
+/// The scoring head: `x` `[2 * pairs, hidden]`, `norm`, `score` to `rewards` `[2 * pairs]`.
+pub fn score_head(config: &ModelConfig, shape: BatchShape, compute: Compute) -> Graph {
     let g = Graph::new("score");
     let layout = Layout::Flat { rows: shape.rows, length: shape.length };
-    let decoder = Decoder { graph: &g, config, layout, compute: Type::F32 };
-    let x = g.input("x", Type::F32, &dims([shape.tokens(), config.hidden_size]));
+    let fused_norms = compute.fused_norms;
+    let decoder = Decoder { graph: &g, config, layout, compute: Type::F32, fused_norms };
+    let x = g.input("x", Type::F32, &dims([2 * shape.pairs, config.hidden_size]));
     let norm = g.input("norm", Type::F32, &dims([config.hidden_size]));
     let score = g.input("score", Type::F32, &dims([1, config.hidden_size]));
-    let last = g.input("last", Type::I64, &dims([2 * shape.pairs]));
-    let rewards = g.linear(decoder.norm(g.gather(x, last), norm), score, None);
+    let rewards = g.linear(decoder.norm(x, norm), score, None);
     g.output("rewards", g.reshape_to(rewards, &[2 * shape.pairs]));
     g
 }

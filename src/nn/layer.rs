@@ -1,9 +1,9 @@
-//! The decoder layer's graphs, which all layers share.
+//! The decoder layer's graphs, which all layers but the last share.
 
 use super::config::ModelConfig;
 use super::decoder::{Decoder, Layout, Surroundings};
 use super::parameters::LayerWeight;
-use super::precision::{Precision, Saving};
+use super::precision::{Compute, Saving};
 use super::shape::BatchShape;
 use crate::graph::{Dim, Graph, GraphError, Type, Value, dims, gradients};
 
@@ -18,8 +18,17 @@ pub struct Saved {
     pub shape: Vec<usize>,
 }
 
-/// A layer's graphs. Names: `x` and `y`, the residual stream `[rows * length, hidden]` before and after; `mask`,
-/// `positions`, `cos`, `sin`; every weight by [`LayerWeight::name`]; `dy` and `dx`; `sum.W` and `grad.W`, the running sum
+/// Which layers a graph is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// All layers but the last.
+    Inner,
+    /// The last: of its results the heads read some rows only, and only those are computed.
+    Last,
+}
+
+/// A layer's graphs. Names: `x` and `y`, the residual stream `[rows * length, hidden]` before and after, where `y` of the
+/// last layer has [`BatchShape::read`] rows, those that `last` and `lm_rows` name; `mask`, `positions`, `cos`, `sin`; every weight by [`LayerWeight::name`]; `dy` and `dx`; `sum.W` and `grad.W`, the running sum
 /// of weight W's gradients before and after.
 pub struct LayerGraphs {
     /// `x` to `y` and the saved values.
@@ -28,16 +37,6 @@ pub struct LayerGraphs {
     pub backward: Graph,
     /// The saved values; none where the backward graph computes all again.
     pub saved: Vec<Saved>,
-}
-
-impl Precision {
-    pub(super) fn compute(self) -> Type {
-        match self {
-            Self::F32 => Type::F32,
-            Self::Bf16 => Type::BF16,
-            Self::F16 => Type::F16,
-        }
-    }
 }
 
 /// The inputs that layers share, as [`super::mask`] and the batch give them.
@@ -52,6 +51,15 @@ fn surroundings(g: &Graph, config: &ModelConfig, shape: BatchShape) -> Surroundi
     }
 }
 
+/// The rows of the last hidden states that are read.
+fn read_rows(g: &Graph, shape: BatchShape) -> Value {
+    let last = g.input("last", Type::I64, &dims([2 * shape.pairs]));
+    match shape.lm_tokens {
+        0 => last,
+        places => g.concat(&[last, g.input("lm_rows", Type::I64, &dims([places]))], 0),
+    }
+}
+
 /// The graphs for batches of a shape.
 ///
 /// # Errors
@@ -59,7 +67,8 @@ fn surroundings(g: &Graph, config: &ModelConfig, shape: BatchShape) -> Surroundi
 pub fn layer(
     config: &ModelConfig,
     shape: BatchShape,
-    precision: Precision,
+    depth: Depth,
+    compute: Compute,
     saving: Saving,
 ) -> Result<LayerGraphs, GraphError> {
     let g = Graph::new("layer");
@@ -73,13 +82,15 @@ pub fn layer(
     let find =
         |wanted: LayerWeight| weights.iter().find(|(weight, _)| *weight == wanted).map_or(x, |(_, value)| *value);
     let layout = Layout::Flat { rows: shape.rows, length: shape.length };
-    let decoder = Decoder { graph: &g, config, layout, compute: precision.compute() };
-    let made = decoder.layer(x, &around, &find);
+    let decoder =
+        Decoder { graph: &g, config, layout, compute: compute.precision.compute(), fused_norms: compute.fused_norms };
+    let rows = (depth == Depth::Last).then(|| read_rows(&g, shape));
+    let made = decoder.layer(x, &around, rows, &find);
 
-    let dy = g.input("dy", Type::F32, &stream);
+    let dy = g.input("dy", Type::F32, &g.shape(made.y));
     let wrt: Vec<Value> = std::iter::once(x).chain(weights.iter().map(|(_, value)| *value)).collect();
     let found = gradients(&g, &[(made.y, dy)], &wrt)?;
-    let mut outputs = vec![("dx".to_owned(), found[0].unwrap_or(dy))];
+    let mut outputs = vec![("dx".to_owned(), found[0].unwrap_or(x))];
     for ((weight, _), gradient) in weights.iter().zip(&found[1..]) {
         let sum = g.input(&format!("sum.{}", weight.name()), Type::F32, &sized(*weight));
         outputs.push((format!("grad.{}", weight.name()), gradient.map_or(sum, |part| g.accumulate(sum, part))));
@@ -96,8 +107,8 @@ pub fn layer(
         shape: g.sizes(*value).unwrap_or_default(),
     });
     Ok(LayerGraphs {
-        forward: g.extract("layer.forward", &[], &given)?,
-        backward: g.extract("layer.backward", &kept, &outputs)?,
+        forward: compute.precision.kernels(g.extract("layer.forward", &[], &given)?)?,
+        backward: compute.precision.kernels(g.extract("layer.backward", &kept, &outputs)?)?,
         saved: saved.collect(),
     })
 }

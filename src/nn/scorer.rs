@@ -69,7 +69,7 @@ fn find(weights: &[(Place, Value)], place: Place) -> Value {
 }
 
 fn open<'g>(graph: &'g Graph, config: &'g ModelConfig) -> Decoder<'g> {
-    Decoder { graph, config, layout: Layout::Open, compute: Type::F32 }
+    Decoder { graph, config, layout: Layout::Open, compute: Type::F32, fused_norms: false }
 }
 
 fn whole<E: From<GraphError>>(
@@ -104,7 +104,7 @@ fn whole<E: From<GraphError>>(
     let decoder = open(g, config);
     let mut x = g.gather(find(Place::Embedding), ids);
     for layer in 0..config.num_layers {
-        x = decoder.layer(x, &around, &|weight: LayerWeight| find(Place::Layer(layer, weight))).y;
+        x = decoder.layer(x, &around, None, &|weight: LayerWeight| find(Place::Layer(layer, weight))).y;
     }
     let normed = decoder.norm(x, find(Place::FinalNorm));
     Ok(Whole { present, order, normed, weights })

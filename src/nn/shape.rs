@@ -19,6 +19,11 @@ impl BatchShape {
         self.rows * self.length
     }
 
+    /// Tokens whose last hidden states are read: the ends of answers, then the places of the language-model loss.
+    pub fn read(&self) -> usize {
+        2 * self.pairs + self.lm_tokens
+    }
+
     /// The shape with its numbers rounded up, so that few shapes serve many batches: lengths to a multiple of 32, the rest
     /// to at most three significant bits. `rows` stays as it is.
     #[must_use]

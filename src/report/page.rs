@@ -123,7 +123,7 @@ pub fn render(report: &Report) -> Result<String, ReportError> {
     for (there, id, name) in [
         (!results.is_empty(), "results", "Measured"),
         (!curves.is_empty(), "curves", "Curves"),
-        (!training.is_empty(), "training", "Training"),
+        (!report.trainings.is_empty(), "training", "Training"),
         (!report.pairs.is_empty(), "pairs", "Pairs"),
         (!report.pairs.is_empty(), "examples", "Examples"),
         (true, "data", "Data"),
@@ -346,8 +346,10 @@ fn curve(curve: &Curve) -> Result<Figure, ReportError> {
 /// A figure of each training: its title, its unit, the value, and what a model that tells nothing has.
 type Kind = (&'static str, &'static str, fn(&CurvePoint) -> f64, Option<f64>);
 
-/// Loss and accuracy on the way, one line for each train stage: the mean over its seeds.
+/// Loss and accuracy on the way, one line for each train stage: the mean over its seeds. Trainings of stages that draw
+/// curves are points there.
 fn training(trainings: &[Training], curves: &[CurvePoint]) -> Result<Vec<Figure>, ReportError> {
+    let trainings: Vec<&Training> = trainings.iter().filter(|training| training.kind == "train").collect();
     let mut figures = Vec::new();
     let kinds: [Kind; 3] = [
         ("Reward loss", "nats a pair", |point| point.rm_loss, Some(std::f64::consts::LN_2)),
@@ -366,7 +368,8 @@ fn training(trainings: &[Training], curves: &[CurvePoint]) -> Result<Vec<Figure>
             if objective == "rm" && title.starts_with("Language") {
                 continue;
             }
-            let curves_of: Vec<Vec<Point>> = names.iter().map(|name| over_seeds(name, trainings, curves, of)).collect();
+            let curves_of: Vec<Vec<Point>> =
+                names.iter().map(|name| over_seeds(name, &trainings, curves, of)).collect();
             if curves_of.iter().all(Vec::is_empty) {
                 continue;
             }
@@ -381,7 +384,7 @@ fn training(trainings: &[Training], curves: &[CurvePoint]) -> Result<Vec<Figure>
     Ok(figures)
 }
 
-fn over_seeds(name: &str, trainings: &[Training], curves: &[CurvePoint], of: fn(&CurvePoint) -> f64) -> Vec<Point> {
+fn over_seeds(name: &str, trainings: &[&Training], curves: &[CurvePoint], of: fn(&CurvePoint) -> f64) -> Vec<Point> {
     let ids: Vec<_> = trainings.iter().filter(|training| training.name == name).map(|training| training.id).collect();
     let mut at: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
     for point in curves.iter().filter(|point| ids.contains(&point.training_run_id)) {

@@ -33,6 +33,12 @@ impl Device {
         ("webgpu", "WebGpuExecutionProvider"),
     ];
 
+    /// Whether both results of `SimplifiedLayerNormalization` are known to be right on it. The WebGPU provider 0.4 writes
+    /// the second one wrong, without an error.
+    pub fn fuses_norms(&self) -> bool {
+        matches!(self, Self::Cpu | Self::Cuda(_))
+    }
+
     /// The short name of the device's provider.
     pub fn provider(&self) -> &str {
         match self {

@@ -12,6 +12,7 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
 use super::raw::{self, Memory};
 use super::{Device, Library, RuntimeError, Session, Tensor};
+use crate::env::ORT_PLUGINS;
 use crate::graph::{Dim, Graph, Type};
 
 /// How to compute.
@@ -45,7 +46,8 @@ struct Inner {
     device: Device,
     host: Allocator,
     device_memory: OnceCell<Allocator>,
-    movers: [OnceCell<Session>; 2],
+    /// By [`Type::ALL`].
+    movers: [OnceCell<Session>; Type::ALL.len()],
 }
 
 impl Runtime {
@@ -61,11 +63,25 @@ impl Runtime {
                 device: settings.device.clone(),
                 host: Allocator::default(),
                 device_memory: OnceCell::new(),
-                movers: [OnceCell::new(), OnceCell::new()],
+                movers: std::array::from_fn(|_| OnceCell::new()),
             }),
         };
         runtime.check_device()?;
         Ok(runtime)
+    }
+
+    /// The processor, of the same library with the same threads.
+    #[must_use]
+    pub fn on_processor(&self) -> Self {
+        Self {
+            inner: Rc::new(Inner {
+                environment: self.inner.environment.clone(),
+                device: Device::Cpu,
+                host: Allocator::default(),
+                device_memory: OnceCell::new(),
+                movers: std::array::from_fn(|_| OnceCell::new()),
+            }),
+        }
     }
 
     /// The device.
@@ -73,12 +89,20 @@ impl Runtime {
         &self.inner.device
     }
 
-    /// The execution providers of the library, by their names in ONNX Runtime.
+    /// The execution providers of the library and of its plugins, by their names in ONNX Runtime.
     ///
     /// # Errors
     /// When the library does not tell.
     pub fn providers(&self) -> Result<Vec<String>, RuntimeError> {
-        raw::providers().map_err(|message| RuntimeError::told("listing its providers", &message))
+        let mut all = raw::providers().map_err(|message| RuntimeError::told("listing its providers", &message))?;
+        for device in self.inner.environment.devices() {
+            if let Ok(name) = device.ep()
+                && !all.iter().any(|other| other == name)
+            {
+                all.push(name.to_owned());
+            }
+        }
+        Ok(all)
     }
 
     /// A session that runs a graph.
@@ -122,7 +146,9 @@ impl Runtime {
                 .with_memory_pattern(true)?
                 .with_env_allocators()?
                 .with_log_id(name)?;
-            if let Some(provider) = provider(&self.inner.device) {
+            if let Some(device) = self.plugin_device() {
+                builder = builder.with_devices([device], None)?;
+            } else if let Some(provider) = provider(&self.inner.device) {
                 builder = builder.with_execution_providers([provider.error_on_failure()])?;
             }
             load(builder)
@@ -130,15 +156,30 @@ impl Runtime {
         build().map_err(|error| RuntimeError::told(&format!("session {name:?}"), error.message()))
     }
 
+    /// The device, where a plugin brings it.
+    fn plugin_device(&self) -> Option<ort::device::Device<'_>> {
+        let Device::Other { provider, index } = &self.inner.device else { return None };
+        let name = Device::PROVIDERS.iter().find(|(short, _)| short == provider).map(|(_, name)| *name)?;
+        let mut own = self.inner.environment.devices().filter(|device| device.ep().is_ok_and(|found| found == name));
+        own.nth(*index as usize)
+    }
+
     /// A zeroed tensor on the device.
     ///
     /// # Errors
     /// When there is not enough memory.
     pub fn tensor(&self, of: Type, shape: &[usize]) -> Result<Tensor, RuntimeError> {
-        let Device::Cuda(index) = self.inner.device else { return self.host_tensor(of, shape) };
-        let tensor = self.allocate(self.device_memory(index)?, of, shape)?;
+        let tensor = self.device_tensor(of, shape)?;
         tensor.zero()?;
         Ok(tensor)
+    }
+
+    /// A tensor on the device with whatever lies there.
+    pub(super) fn device_tensor(&self, of: Type, shape: &[usize]) -> Result<Tensor, RuntimeError> {
+        match self.inner.device {
+            Device::Cuda(index) => self.allocate(self.device_memory(index)?, of, shape),
+            Device::Cpu | Device::Other { .. } => self.host_tensor(of, shape),
+        }
     }
 
     /// A zeroed tensor in host memory.
@@ -161,7 +202,7 @@ impl Runtime {
     }
 
     fn mover(&self, of: Type) -> Result<&Session, RuntimeError> {
-        let kept = &self.inner.movers[usize::from(of == Type::I64)];
+        let kept = &self.inner.movers[Type::ALL.iter().position(|other| *other == of).unwrap_or(0)];
         if let Some(session) = kept.get() {
             return Ok(session);
         }
@@ -230,14 +271,27 @@ fn environment(settings: &RuntimeSettings) -> Result<Environment, RuntimeError> 
     };
     let environment = open().map_err(|error| bad(error.message().to_owned()))?;
     raw::share_arena(&environment).map_err(bad)?;
+    for plugin in plugins() {
+        let name = plugin.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        environment
+            .register_ep_library(name, &plugin)
+            .map_err(|error| RuntimeError::BadPlugin { path: plugin.clone(), message: error.message().to_owned() })?;
+    }
     *opened = Some(Opened { path: path.clone(), threads, environment: environment.clone() });
     Ok(environment)
+}
+
+/// The plugin libraries that the environment names.
+fn plugins() -> Vec<PathBuf> {
+    let named = std::env::var_os(ORT_PLUGINS).unwrap_or_default();
+    std::env::split_paths(&named).filter(|path| !path.as_os_str().is_empty()).collect()
 }
 
 fn provider(device: &Device) -> Option<ExecutionProviderDispatch> {
     match device {
         Device::Cpu => None,
-        Device::Cuda(index) => Some(ep::CUDA::default().with_device_id(*index as i32).build()),
+        // TF32 keeps 10 bits of a product's operands: f32 means f32.
+        Device::Cuda(index) => Some(ep::CUDA::default().with_device_id(*index as i32).with_tf32(false).build()),
         Device::Other { provider, index } => match provider.as_str() {
             "coreml" => Some(ep::CoreML::default().build()),
             "directml" => Some(ep::DirectML::default().with_device_id(*index as i32).build()),

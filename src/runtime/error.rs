@@ -26,6 +26,14 @@ pub enum RuntimeError {
         /// What is wrong with it.
         message: String,
     },
+    /// A file is not a usable plugin.
+    #[error("{} is not a usable plugin of this ONNX Runtime: {message}; see CODEPMP_ORT_PLUGINS", path.display())]
+    BadPlugin {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
     /// The process computes with other settings already.
     #[error("this process uses {} with {threads} threads already; it cannot be changed while it runs", path.display())]
     OpenOtherwise {

@@ -124,9 +124,8 @@ impl Session {
 }
 
 fn port(name: &str, of: &ValueType) -> Result<Port, String> {
-    const TYPES: [Type; 5] = [Type::F32, Type::F16, Type::BF16, Type::I64, Type::Bool];
     let ValueType::Tensor { ty, shape, .. } = of else { return Err(format!("{name:?} is not a tensor")) };
-    let of = TYPES.into_iter().find(|of| raw::element(*of) == *ty);
+    let of = Type::ALL.into_iter().find(|of| raw::element(*of) == *ty);
     let of = of.ok_or_else(|| format!("{name:?} has elements of type {ty}, which is not known here"))?;
     let c_name = CString::new(name).map_err(|_| format!("{name:?} has a zero byte"))?;
     let shape = shape.iter().map(|size| usize::try_from(*size).ok()).collect();

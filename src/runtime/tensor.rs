@@ -7,6 +7,9 @@ use super::raw::{Memory, View};
 use super::{Runtime, RuntimeError};
 use crate::graph::Type;
 
+/// Elements of device memory that are zeroed at a time.
+const ZEROED: usize = 1 << 22;
+
 /// A tensor. Cloning and viewing share memory; writing is seen by all.
 #[derive(Clone)]
 pub struct Tensor {
@@ -79,6 +82,14 @@ impl Tensor {
         Self::part(&self.runtime, self.view.memory(), start, self.of, shape)
     }
 
+    /// A part of the same memory with a type of its own, from byte `start` of this tensor on.
+    ///
+    /// # Errors
+    /// When the part is not all inside, or does not begin where its type can.
+    pub fn part_at(&self, start: usize, of: Type, shape: &[usize]) -> Result<Self, RuntimeError> {
+        Self::part(&self.runtime, self.view.memory(), self.view.start() + start, of, shape)
+    }
+
     /// Writes all elements.
     ///
     /// # Errors
@@ -135,7 +146,15 @@ impl Tensor {
             self.view.zero();
             return Ok(());
         }
-        self.copy_from(&self.runtime.host_tensor(self.of, &self.shape)?)
+        // Copied from a small part of the device's own memory: the bus is slow, and the host may have no room.
+        let (all, part) = (self.elements(), self.elements().clamp(1, ZEROED));
+        let zeros = self.runtime.device_tensor(self.of, &[part])?;
+        zeros.copy_from(&self.runtime.host_tensor(self.of, &[part])?)?;
+        for start in (0..all).step_by(part) {
+            let count = part.min(all - start);
+            self.view(start, &[count])?.copy_from(&zeros.view(0, &[count])?)?;
+        }
+        Ok(())
     }
 
     /// Copies all elements of another tensor of the same type and number of elements, wherever it lies.

@@ -68,6 +68,13 @@ impl Cage {
         format!("{} with {}", self.bwrap.display(), self.python.program.display())
     }
 
+    /// Whether `path` is, holds or lies in something that is seen inside with good reason.
+    pub fn shows(&self, path: &Path) -> bool {
+        let bound = self.python.folders.iter().chain([&self.python.program]);
+        bound.into_iter().any(|part| part.starts_with(path) || path.starts_with(part))
+            || ["/tmp", "/dev"].into_iter().any(|own| Path::new(own).starts_with(path))
+    }
+
     /// Starts `role` and hands it `order` together with its limits. It has confined itself when this returns.
     pub async fn start(&self, role: Role, limits: &Limits, mut order: Value) -> Result<Inmate, SandboxError> {
         let mut child = self.command(role, limits).spawn().map_err(SandboxError::io("start bubblewrap"))?;

@@ -1,6 +1,7 @@
 //! The trial before the first use: a program inside tries what the cage must prevent.
 
 use std::net::TcpListener;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde_json::json;
@@ -29,9 +30,10 @@ pub(super) async fn prove(cage: &Cage) -> Result<(), SandboxError> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(SandboxError::io("open a port to try the sandbox with"))?;
     let port = listener.local_addr().map_err(SandboxError::io("open a port to try the sandbox with"))?.port();
     let file = tempfile::NamedTempFile::new().map_err(SandboxError::io("write a file to try the sandbox with"))?;
-    let mut paths = vec![file.path().to_owned(), "/etc".into(), "/proc".into(), "/home".into(), "/root".into()];
-    paths.extend(std::env::var_os("HOME").map(Into::into).filter(|home| home != "/"));
-    paths.extend(std::env::current_dir().ok().filter(|here| here != "/"));
+    let places = [std::env::var_os("HOME").map(PathBuf::from), std::env::current_dir().ok()];
+    let foreign =
+        ["/etc", "/proc", "/home", "/root"].map(PathBuf::from).into_iter().chain(places.into_iter().flatten());
+    let paths: Vec<_> = foreign.filter(|path| !cage.shows(path)).chain([file.path().to_owned()]).collect();
     let order = json!({"port": port, "paths": paths, "processes": LIMITS.processes});
     let mut probe = cage.start(Role::Probe, &LIMITS, order).await?;
     let end = tokio::time::timeout(std::time::Duration::from_secs(LIMITS.wall_seconds), probe.next()).await;

@@ -273,6 +273,8 @@ async fn a_huge_output_ends_the_program_and_a_long_one_is_cut() {
 #[tokio::test]
 async fn a_cage_that_does_not_hold_is_refused() {
     let mut cage = Cage::find().await.unwrap();
+    assert!(cage.shows(Path::new("/")) && cage.shows(Path::new("/tmp")));
+    assert!(!cage.shows(Path::new("/etc")) && !cage.shows(Path::new("/tmp/home")));
     let user = cage.become_user;
     let mut openings: Vec<(Option<_>, &'static [&'static str], &str)> =
         vec![(user, &["--share-net"], "reaches the network"), (user, &["--ro-bind", "/etc", "/etc"], "sees /etc")];

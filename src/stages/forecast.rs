@@ -116,7 +116,7 @@ pub async fn check_prompts(loaded: &Loaded, select: &[String], store: &Store) ->
     for planned in loaded.plan.stages.iter().filter(|stage| select.is_empty() || select.contains(&stage.name)) {
         let Some(work) = work_of(&planned.stage) else { continue };
         let Some(&need) = ids.get(&prints[planned.needs[0]]) else { continue };
-        let rows = store.sample_rows(None, need, work.inputs(), 1, (CHECKED, 0)).await?;
+        let rows = store.sample_rows(None, need, work.inputs(), 1, CHECKED).await?;
         checks.push(Rendered::of(work, &rows).check(&planned.name, work));
     }
     Ok(checks)
@@ -177,18 +177,13 @@ pub async fn forecast(loaded: &Loaded, store: Option<&Store>, limit: Option<u64>
     let mut forecasts = Vec::new();
     for planned in &loaded.plan.stages {
         let id = ids.get(&planned.fingerprint).copied();
-        let work = match work_of(&planned.stage) {
-            Some(work) => work,
-            None => {
-                let progress = match store {
-                    Some(store) => {
-                        store.stage_progress(&planned.fingerprint, &planned.name, planned.stage.kind()).await?
-                    }
-                    None => crate::store::progress::StageProgress::default(),
-                };
-                outputs.push(Output { rows: progress.rows, at_least: progress.word() != "fresh", tokens: 0.0 });
-                continue;
-            }
+        let Some(work) = work_of(&planned.stage) else {
+            let progress = match store {
+                Some(store) => store.stage_progress(&planned.fingerprint, &planned.name, planned.stage.kind()).await?,
+                None => crate::store::progress::StageProgress::default(),
+            };
+            outputs.push(Output { rows: progress.rows, at_least: progress.word() != "fresh", tokens: 0.0 });
+            continue;
         };
         let need = planned.needs[0];
         let mut view =
@@ -241,9 +236,9 @@ impl View<'_> {
             measured.map_or_else(|| f64::from(completion_tokens(work.sampling())), |found| found.answer_tokens);
 
         let open = (there.inputs * samples - there.ended - there.batched).max(0);
-        let (rows, prompts) = self.sample(there).await?;
+        let (rows, prompts, are_open) = self.sample(there, open).await?;
         let rendered = Rendered::of(work, &rows);
-        let hits = match self.store.filter(|_| prompts == PromptBasis::Rows) {
+        let hits = match self.store.filter(|_| are_open) {
             Some(store) => {
                 let paid = store.ledger(&rendered.keys).await?;
                 let asked: HashSet<_> = rendered.keys.iter().filter(|key| !paid.contains_key(*key)).collect();
@@ -305,26 +300,28 @@ impl View<'_> {
         Ok((found, if found.is_some() { AnswerBasis::Model } else { AnswerBasis::Bound }))
     }
 
-    /// Rows to render.
-    async fn sample(&self, there: Work) -> anyhow::Result<(Vec<Claimed>, PromptBasis)> {
-        let Some(store) = self.store else { return Ok((Vec::new(), PromptBasis::None)) };
-        let samples = self.work.samples();
-        if let Some(need) = self.need {
-            let size = (SAMPLE, there.inputs * i64::from(samples));
-            let rows = store.sample_rows(self.id, need, self.work.inputs(), samples, size).await?;
+    /// Rows to render, of which `open` are still to be done; and whether those are.
+    async fn sample(&self, there: Work, open: i64) -> anyhow::Result<(Vec<Claimed>, PromptBasis, bool)> {
+        let Some(store) = self.store else { return Ok((Vec::new(), PromptBasis::None, false)) };
+        let (inputs, samples) = (self.work.inputs(), self.work.samples());
+        if let Some(need) = self.need.filter(|_| open > 0) {
+            let rows = store.sample_rows(self.id, need, inputs, samples, SAMPLE).await?;
             if !rows.is_empty() {
-                return Ok((rows, PromptBasis::Rows));
+                return Ok((rows, PromptBasis::Rows, true));
             }
+            // Those that are left are few, and the points hit none of them: the others are as long.
+            return Ok((store.sample_rows(None, need, inputs, 1, SAMPLE).await?, PromptBasis::Rows, false));
         }
         let Some(&snippets) = self.known.first().filter(|_| self.input.rows > there.inputs) else {
-            return Ok((Vec::new(), PromptBasis::None));
+            return Ok((Vec::new(), PromptBasis::None, false));
         };
-        let size = (SAMPLE, self.input.rows);
-        let mut rows = store.sample_rows(None, snippets, Inputs::Snippets, 1, size).await?;
+        let mut rows = store.sample_rows(None, snippets, Inputs::Snippets, 1, SAMPLE).await?;
         let stand_in = "text ".repeat((self.input.tokens * 3.5 / 5.0) as usize);
-        rows.iter_mut().for_each(|row| row.description = Some(stand_in.clone()));
+        for row in &mut rows {
+            row.description = Some(stand_in.clone());
+        }
         let basis = if rows.is_empty() { PromptBasis::None } else { PromptBasis::StandIn };
-        Ok((rows, basis))
+        Ok((rows, basis, false))
     }
 }
 

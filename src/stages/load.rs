@@ -192,7 +192,9 @@ fn stage(pipeline: &Pipeline, entry: &StageEntry, endpoints: &Endpoints) -> Resu
         }
         "export" => AnyStage::Export(export::Export::new(settings(pipeline, entry)?, base).map_err(at)?),
         "train" => AnyStage::Train(train::Train::new(settings(pipeline, entry)?, base, &needs).map_err(at)?),
-        "evaluate" => AnyStage::Evaluate(evaluate::Evaluate::new(settings(pipeline, entry)?, base).map_err(at)?),
+        "evaluate" => {
+            AnyStage::Evaluate(evaluate::Evaluate::new(settings(pipeline, entry)?, base, &needs).map_err(at)?)
+        }
         "sample_efficiency" => {
             AnyStage::SampleEfficiency(SampleEfficiency::new(settings(pipeline, entry)?, base, &needs).map_err(at)?)
         }

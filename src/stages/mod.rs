@@ -18,6 +18,7 @@ mod generate;
 mod ingest;
 mod landing;
 mod load;
+pub mod measuring;
 mod pair;
 mod parse;
 mod preflight;

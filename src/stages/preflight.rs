@@ -11,6 +11,7 @@ use super::Loaded;
 use super::batches::work_of;
 use super::endpoints::Endpoint;
 use super::forecast::{PromptCheck, check_prompts};
+use super::rows::RowWork;
 use crate::llm::{CallResult, FailureClass, Sampling, one_token};
 use crate::store::Store;
 use crate::store::budget::Caps;
@@ -130,5 +131,5 @@ fn is_answer(class: FailureClass) -> bool {
 /// How the first stage that asks the endpoint samples.
 fn sampling_of<'l>(loaded: &'l Loaded, endpoint: &Arc<Endpoint>) -> Option<&'l Sampling> {
     let mut works = loaded.plan.stages.iter().filter_map(|planned| work_of(&planned.stage));
-    works.find(|work| Arc::ptr_eq(&work.endpoint, endpoint)).map(|work| work.sampling())
+    works.find(|work| Arc::ptr_eq(&work.endpoint, endpoint)).map(RowWork::sampling)
 }

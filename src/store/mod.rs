@@ -13,6 +13,7 @@ pub mod contamination;
 mod copy;
 pub mod curves;
 mod error;
+pub mod evaluation;
 pub mod export;
 pub mod local;
 pub mod lock;

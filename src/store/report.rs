@@ -74,8 +74,10 @@ pub struct FailedCalls {
 pub struct Training {
     /// Identifier.
     pub id: TrainingRunId,
-    /// Name of the stage.
+    /// Name of the stage; of a stage that trains many models, its own name for each.
     pub name: String,
+    /// Kind of the stage.
+    pub kind: String,
     /// pmp or rm.
     pub objective: String,
     /// Seed.
@@ -244,18 +246,18 @@ impl Store {
         .await
     }
 
-    /// Trainings of a run's stages, the latest for each stage and seed.
+    /// Trainings of a run's stages, the latest for each folder.
     pub async fn trainings(&self, run: RunId) -> StoreResult<Vec<Training>> {
         self.retrying(|| async {
             sqlx::query_as(
-                "select distinct on (t.stage_id, t.seed) t.id, r.name, t.objective, t.seed, b.objective as base_objective,
-                        b.name as base, t.model, t.pairs_train, t.parameters, t.total_steps, t.device, t.version, t.state,
+                "select distinct on (t.stage_id, t.out) t.id, case r.kind when 'train' then r.name else t.name end as name,
+                        r.kind, t.objective, t.seed, b.objective as base_objective, b.name as base, t.model, t.pairs_train, t.parameters, t.total_steps, t.device, t.version, t.state,
                         extract(epoch from t.finished_at - t.started_at)::float8 as seconds, t.settings,
                         (select coalesce(sum(m.tokens), 0)::bigint from training_metrics m
                          where m.training_run_id = t.id) as tokens
                  from training_runs t join run_stages r on r.stage_id = t.stage_id and r.run_id = $1
                  left join training_runs b on b.id = t.base_training_run_id
-                 order by t.stage_id, t.seed, t.id desc",
+                 order by t.stage_id, t.out, t.id desc",
             )
             .bind(run)
             .fetch_all(self.pool())
@@ -290,7 +292,7 @@ impl Store {
         self.retrying(|| async {
             sqlx::query_as(
                 "select distinct on (e.stage_id, t.stage_id, e.model, t.seed, e.data, e.metric, e.step)
-                        er.name as stage, coalesce(tr.name, t.name, e.model) as model, e.training_run_id, t.seed, e.step,
+                        er.name as stage, coalesce(case tr.kind when 'train' then tr.name end, t.name, e.model) as model, e.training_run_id, t.seed, e.step,
                         e.data, e.metric, e.value, e.low, e.high, e.confidence, e.n, e.details, e.created_at
                  from evaluations e
                  left join run_stages er on er.stage_id = e.stage_id and er.run_id = $1
@@ -308,14 +310,6 @@ impl Store {
 
     /// Places on the curves that a run's stages have drawn.
     pub async fn curve_means(&self, run: RunId) -> StoreResult<Vec<CurveMean>> {
-        let there: bool = self
-            .retrying(|| async {
-                sqlx::query_scalar("select to_regclass('curve_means') is not null").fetch_one(self.pool()).await
-            })
-            .await?;
-        if !there {
-            return Ok(Vec::new());
-        }
         self.retrying(|| async {
             sqlx::query_as(
                 "select r.name as stage, c.arm, c.share, c.tokens, c.pairs, c.metric, c.seeds, c.mean, c.low, c.high, c.n

@@ -45,41 +45,46 @@ impl Store {
         .await
     }
 
-    /// Up to `rows` rows that `stage` has still to do, spread over the rows of `need`, of which there are `of`.
+    /// Up to `rows` inputs of `need`, spread over all of them, in the samples that `stage` has still to do; in all samples if
+    /// there is no stage. Reads only so many rows, however many there are.
     pub async fn sample_rows(
         &self,
         stage: Option<StageId>,
         need: StageId,
         inputs: Inputs,
         samples: u32,
-        (rows, of): (i64, i64),
+        rows: i64,
     ) -> StoreResult<Vec<Claimed>> {
-        let from = match inputs {
-            Inputs::Snippets => {
-                "null::text as description, s.id as snippet_id from snippets i join snippets s on s.id = i.id"
-            }
-            Inputs::Descriptions => {
-                "i.text as description, s.id as snippet_id from descriptions i join snippets s on s.id = i.snippet_id"
-            }
+        let (table, text) = match inputs {
+            Inputs::Snippets => (
+                "snippets",
+                "null::text as description, s.id as snippet_id from point i join snippets s on s.id = i.id",
+            ),
+            Inputs::Descriptions => (
+                "descriptions",
+                "e.text as description, s.id as snippet_id from point i join descriptions e on e.id = i.id
+                 join snippets s on s.id = e.snippet_id",
+            ),
         };
-        // Identifiers of a stage's rows lie close together, so every n-th of them is every n-th row.
+        // Identifiers of a stage's rows lie close together, so points at equal distances are rows at equal distances.
         let statement = format!(
-            "select i.id as input_id, n.sample, s.text as code, s.name, s.qualified_name, s.unit, s.signature, s.docstring,
-                    s.imports, d.path, d.repository, {from}
+            "with ends as (select min(id) as low, max(id) as high from {table} where stage_id = $2),
+             point as (select distinct p.id from ends cross join generate_series(0, $4 - 1) k cross join lateral (
+                 select t.id from {table} t where t.id >= low + k * (high - low + 1) / $4 and t.stage_id = $2
+                 order by t.id limit 1) p)
+             select i.id as input_id, n.sample, s.text as code, s.name, s.qualified_name, s.unit, s.signature, s.docstring,
+                    s.imports, d.path, d.repository, {text}
              join documents d on d.id = s.document_id cross join generate_series(0, $3 - 1) n (sample)
-             where i.stage_id = $2 and i.id % $4 = 0 and not exists (
-                 select from tasks t where t.stage_id = $1 and t.input_id = i.id and t.sample = n.sample
-                   and t.state in ('done', 'rejected', 'batched'))
-             limit $5"
+             where not exists (select from tasks t where t.stage_id = $1 and t.input_id = i.id and t.sample = n.sample
+                 and t.state in ('done', 'rejected', 'batched'))
+             order by i.id, n.sample"
         );
-        let (wanted, every) = (rows, (of / rows.max(1)).max(1));
         self.retrying(|| async {
             sqlx::query_as(sqlx::AssertSqlSafe(statement.clone()))
                 .bind(stage)
                 .bind(need)
                 .bind(samples as i32)
-                .bind(every)
-                .bind(wanted)
+                .bind(rows)
                 .fetch_all(self.pool())
                 .await
         })

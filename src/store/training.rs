@@ -3,7 +3,7 @@
 use sqlx::FromRow;
 
 use super::{Store, StoreResult};
-use crate::ids::{RunId, StageId, TrainingRunId};
+use crate::ids::{RunId, ScoringId, StageId, TrainingRunId};
 use crate::progress::State;
 
 /// A training to be entered, or to be taken up again.
@@ -139,7 +139,7 @@ pub struct EvaluationRow {
 }
 
 /// Drawn by chance, so that a row that is sent twice is written once.
-fn ticket() -> String {
+pub(super) fn ticket() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
@@ -149,6 +149,38 @@ fn host() -> String {
 }
 
 const TRAINING: &str = "select id, name, objective, seed, state, out, data_mark, pairs_train from training_runs";
+
+impl NewEvaluation {
+    /// The statement that keeps it, as a figure of `scoring` where there is one.
+    pub(super) fn insert<'q>(
+        &'q self,
+        ticket: &'q str,
+        scoring: Option<ScoringId>,
+    ) -> sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments> {
+        sqlx::query(
+            "insert into evaluations (ticket, run_id, stage_id, training_run_id, step, model, data, data_mark, metric, value,
+                 low, high, confidence, n, details, scoring_id)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+             on conflict (ticket) do nothing",
+        )
+        .bind(ticket.to_owned())
+        .bind(self.run)
+        .bind(self.stage)
+        .bind(self.training)
+        .bind(self.step.map(|step| step as i64))
+        .bind(&self.model)
+        .bind(&self.data)
+        .bind(&self.data_mark)
+        .bind(&self.metric)
+        .bind(self.value)
+        .bind(self.low)
+        .bind(self.high)
+        .bind(self.confidence)
+        .bind(self.n as i64)
+        .bind(&self.details)
+        .bind(scoring)
+    }
+}
 
 impl Store {
     /// Enters a training; with `resumed`, takes up the latest unfinished row of the same stage and folder, if there is one:
@@ -304,31 +336,7 @@ impl Store {
     /// Keeps a measurement.
     pub async fn write_evaluation(&self, new: &NewEvaluation) -> StoreResult<()> {
         let ticket = ticket();
-        self.retrying(|| async {
-            sqlx::query(
-                "insert into evaluations (ticket, run_id, stage_id, training_run_id, step, model, data, data_mark, metric,
-                     value, low, high, confidence, n, details)
-                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) on conflict (ticket) do nothing",
-            )
-            .bind(&ticket)
-            .bind(new.run)
-            .bind(new.stage)
-            .bind(new.training)
-            .bind(new.step.map(|step| step as i64))
-            .bind(&new.model)
-            .bind(&new.data)
-            .bind(&new.data_mark)
-            .bind(&new.metric)
-            .bind(new.value)
-            .bind(new.low)
-            .bind(new.high)
-            .bind(new.confidence)
-            .bind(new.n as i64)
-            .bind(&new.details)
-            .execute(self.pool())
-            .await
-        })
-        .await?;
+        self.retrying(|| async { new.insert(&ticket, None).execute(self.pool()).await }).await?;
         Ok(())
     }
 
@@ -344,12 +352,12 @@ impl Store {
 
     async fn evaluations_where(&self, which: &str, id: i64) -> StoreResult<Vec<EvaluationRow>> {
         let statement = format!(
-            "select distinct on (e.stage_id, t.stage_id, t.seed, e.metric) s.name as stage,
+            "select distinct on (e.stage_id, t.stage_id, coalesce(t.name, e.model), t.seed, e.metric) s.name as stage,
                  coalesce(t.name, e.model) as model, e.training_run_id, t.seed, e.metric, e.value, e.low, e.high, e.n,
                  e.data_mark
              from evaluations e join stages s on s.id = e.stage_id
              left join training_runs t on t.id = e.training_run_id
-             where {which} order by e.stage_id, t.stage_id, t.seed, e.metric, e.id desc"
+             where {which} order by e.stage_id, t.stage_id, coalesce(t.name, e.model), t.seed, e.metric, e.id desc"
         );
         self.retrying(|| async {
             sqlx::query_as(sqlx::AssertSqlSafe(statement.clone())).bind(id).fetch_all(self.pool()).await

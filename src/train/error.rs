@@ -92,6 +92,20 @@ pub enum TrainError {
         /// What the runtime said.
         message: String,
     },
+    /// A device that gives other numbers than the processor.
+    #[error(
+        "{device} computes {what} wrongly: off by {apart} of the greatest number, where {allowed} is allowed; train on another device, or with another version of its provider or driver"
+    )]
+    WrongDevice {
+        /// The device.
+        device: String,
+        /// What it computed.
+        what: String,
+        /// How far it is off.
+        apart: f32,
+        /// How far it may be off.
+        allowed: f32,
+    },
     /// What computes has failed.
     #[error("{at}: {source}")]
     Learner {

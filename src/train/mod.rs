@@ -11,6 +11,7 @@
 
 pub mod checkpoint;
 pub mod data;
+pub mod device;
 pub mod error;
 pub mod folder;
 pub mod fresh;

@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::data::{BatchSettings, Counts, Dataset, Encoded, Encoder, EncoderSettings, Layout, Pair, Truncation};
+use super::device;
 use super::folder::ModelFolder;
 use super::model::Model;
 use super::trainer::{measure, prepare};
 use crate::eval::PairReward;
+use crate::nn::Precision;
 
 /// How to score.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -59,6 +61,7 @@ impl Scorer {
         };
         let encoder = Encoder::load(folder, &config, encoding)?;
         let runtime = prepare::runtime(&settings.device, settings.threads, library_dir)?;
+        device::check(&runtime, Precision::F32)?;
         let model =
             Model::scorer(&runtime, &config, |parameter| -> Result<_, TrainError> { Ok(found.read(parameter, 0)?) })?;
         let batches = BatchSettings {

@@ -55,6 +55,8 @@ pub enum ComputePrecision {
     F32,
     /// 16 bits with f32's range, on devices that have it.
     Bf16,
+    /// The same numbers on kernels for f32: shows what bf16 does to a run, where no device has it. Not faster.
+    Bf16Emulated,
 }
 
 /// What the forward pass keeps for the backward pass.
@@ -126,7 +128,7 @@ pub struct TrainSettings {
     /// Largest global norm of the gradient; 0 turns clipping off.
     pub clip: f32,
 
-    /// f32 or bf16 (compute only; weights stay f32).
+    /// f32, bf16 (compute only; weights stay f32), or bf16_emulated (the same numbers on any device; not faster).
     pub precision: ComputePrecision,
     /// recompute (least memory) or save (faster).
     pub activations: Activations,

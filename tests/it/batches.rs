@@ -327,11 +327,13 @@ async fn the_simulator_takes_batches_too_and_answers_as_it_does_online() {
     let ended = site.run(&["batch", "import"]).await.with(0);
     assert!(ended.stdout.contains("answered"), "{ended:?}");
     assert_eq!(site.number("select count(*) from completions where role = 'chosen'").await, 2 * snippets);
-    let online: String = site.text("select text from completions order by description_id, sample limit 1").await;
     // The same online: the ledger is asked first, so another database is needed to see it.
+    let texts = "select string_agg(c.text, '|' order by e.snippet_id, c.sample)
+                 from completions c join descriptions e on e.id = c.description_id";
+    let in_batches = site.text(texts).await;
     let other = Site::new().await;
     other.write("pipeline.toml", site.read("pipeline.toml"));
     other.run(&["run", "pipeline.toml", "--select", "ingest,filter,dedupe,parse,describe,chosen"]).await.with(0);
-    assert_eq!(other.text("select text from completions order by description_id, sample limit 1").await, online);
+    assert_eq!(other.text(texts).await, in_batches);
     simulator.kill().await.unwrap();
 }

@@ -20,6 +20,7 @@ mod faults;
 mod full_disk;
 mod kill;
 mod looking;
+mod measuring;
 mod model;
 mod money;
 mod outage;

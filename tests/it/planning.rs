@@ -42,7 +42,7 @@ async fn mistakes_in_a_file_are_refused_with_their_place_and_what_is_allowed() {
         ("model = \"weak\"", "model = \"weak\"\nbase_urls = [\"http://h\"]", "[\"http://h\"]", "along with `base_url`"),
         ("model = \"weak\"", "model = \"weak\"\nstall_seconds = 0", "0\nconcurrency", "between 1 and 86400"),
         (
-            "concurrency = 4\n\n[endpoints.weak]\n",
+            "preflight_completion = false\n\n[endpoints.weak]\n",
             "account = \"a\"\nrequests_per_minute = 5\n[endpoints.weak]\naccount = \"a\"\nrequests_per_minute = 7\n",
             "7\nbase_url",
             "`requests_per_minute` is 7, but 5 for endpoint `strong`",

@@ -16,14 +16,16 @@ name = "reward"
 kind = "train"
 needs = ["pairs"]
 init = { preset = "tiny", vocab = 300 }
+pairs = { limit = 8 }
 seeds = 2
-training = { objective = "rm", epochs = 1, batch_pairs = 4, max_length = 128, export_onnx = false }
+training = { objective = "rm", epochs = 1, batch_pairs = 4, max_length = 384, export_onnx = false }
 
 [[stages]]
 name = "accuracy"
 kind = "evaluate"
 needs = ["pairs", "reward"]
-computing = { max_length = 128 }
+pairs = { split = "test", limit = 8 }
+computing = { max_length = 384 }
 
 [[stages]]
 name = "report"
@@ -45,7 +47,7 @@ fn hostile(question: &Question) -> Reply {
 async fn finished() -> (ModelServer, Site) {
     let server = ModelServer::start(Duration::from_millis(1), hostile).await;
     let site = Site::new().await;
-    corpus::lay(&site.path("corpus"), 12);
+    corpus::lay(&site.path("corpus"), 6);
     let text =
         pipeline(&server.url, 8).replace("name = \"test\"", "name = \"</title><script>alert(2)</script>\"") + STAGES;
     site.write("pipeline.toml", text);
@@ -71,7 +73,7 @@ async fn a_run_ends_in_a_page_that_holds_all_of_it_and_runs_nothing() {
     for markup in ["<script", "<img", "<iframe", "<link", "<object", "javascript:", "@import", "url("] {
         assert!(!lower.contains(markup), "{markup}");
     }
-    assert!(page.contains("&lt;script&gt;alert") && page.contains("&lt;/title&gt;"));
+    assert!(page.contains("&lt;script&gt;alert") && page.contains("&lt;&#x2f;title&gt;"));
     assert!(page.contains("default-src 'none'"));
     // Nothing is asked for from outside: links lead into the page, and the drawings name their own format alone.
     assert!(values(&page, "href").iter().all(|link| link.starts_with('#')), "{:?}", values(&page, "href"));
@@ -105,12 +107,29 @@ async fn a_run_ends_in_a_page_that_holds_all_of_it_and_runs_nothing() {
     assert!(told["stages"].as_array().unwrap().iter().all(|stage| stage["fingerprint"].as_str().unwrap().len() == 32));
     assert!(told["definition"].as_str().unwrap().contains("kind = \"report\""));
 
+    // Points of a curve, as a stage that draws one leaves them.
+    sqlx::query(
+        "insert into curve_points (stage_id, curve, arm, share, seed, pairs, data_mark, test_mark, metric, value, low, high, n,
+             seconds)
+         select (select stage_id from run_stages where name = 'accuracy'), 'sample_efficiency', arm, share, seed, 9, 'd', 't',
+                'accuracy', 0.5 + share / 5 + seed * 0.01, 0.4, 0.9, 40, 1
+         from unnest(array['pmp', 'fresh']) arm, unnest(array[0.1, 1.0]) share, generate_series(0, 2) seed",
+    )
+    .execute(site.pool())
+    .await
+    .unwrap();
+
     // The command writes the same run, by its number and by its file.
     for (source, out) in [("1", "by-run"), ("pipeline.toml", "by-file")] {
         site.run(&["report", source, "--out", out]).await.with(0);
         let again: Value = serde_json::from_str(&site.read(&format!("{out}/report.json"))).unwrap();
         assert_eq!(again["measured"], told["measured"]);
-        assert!(site.read(&format!("{out}/report.html")).contains("id=\"results\""));
+        let curve = &again["curves"][0];
+        assert_eq!((&curve["kind"], &curve["lines"][1]["name"]), (&"sample_efficiency".into(), &"pmp".into()));
+        let point = &curve["lines"][1]["points"][0];
+        let mean = point["y"].as_f64().unwrap();
+        assert!((mean - 0.53).abs() < 1e-9 && point["low"].as_f64().unwrap() < mean && point["seeds"] == 3, "{point}");
+        assert!(site.read(&format!("{out}/report.html")).contains("Sample efficiency: accuracy"));
     }
     site.run(&["report", "99", "--out", "x"]).await.with(2);
     // The card beside the files is made of the same counts, and names of models are no markup in it.

@@ -2,7 +2,7 @@
 
 use crate::site::Site;
 
-const TABLES: [&str; 15] = [
+const TABLES: [&str; 17] = [
     "runs",
     "run_stages",
     "documents",
@@ -15,6 +15,8 @@ const TABLES: [&str; 15] = [
     "training_runs",
     "training_metrics",
     "evaluations",
+    "scorings",
+    "evaluation_items",
     "curve_points",
     "contamination",
     "contamination_sets",

@@ -10,7 +10,7 @@ const LAYERS: [&[&str]; 9] = [
     &["simulate", "engine", "reasoning", "report"],
     &["train"],
     &["eval"],
-    &["llm", "store", "corpus", "runtime", "sandbox"],
+    &["llm", "store", "corpus", "runtime", "sandbox", "benchmark"],
     &["dedupe", "python", "nn"],
     &["graph"],
     &["config", "env", "ids", "progress", "shutdown", "telemetry"],

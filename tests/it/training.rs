@@ -49,7 +49,7 @@ pub async fn run(site: &Site, arguments: &str) -> Ended {
 }
 
 /// A folder with a fresh model of 300 tokens in `model`, 48 pairs in `train.jsonl` and 32 others in `test.jsonl`.
-async fn site() -> Site {
+pub async fn site() -> Site {
     let site = Site::new().await;
     corpus::lay(&site.path("corpus"), 2);
     site.write("pairs/train.jsonl", pairs(0, 48));
@@ -185,6 +185,54 @@ async fn a_killed_training_goes_on_and_ends_as_one_that_was_left_alone() {
     assert_eq!(site.number("select count(*) from training_runs where state = 'failed'").await, 1, "the refused one");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn checkpoints_stay_at_geometric_steps_and_a_decay_from_one_of_them_makes_a_model() {
+    let site = site().await;
+    let stable =
+        TRAIN.replace("trained", "stable") + " --schedule wsd --set geometric_first=3 --set geometric_factor=2";
+    run(&site, &format!("{stable} --set export_onnx=false --no-db")).await.with(0);
+    let mut kept: Vec<String> = std::fs::read_dir(site.path("stable/checkpoints"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    kept.sort();
+    // The wsd schedule begins to fall after step 22; the last checkpoint is the run's own.
+    assert_eq!(kept, ["step-00000003", "step-00000006", "step-00000012", "step-00000024"]);
+    let decay = TRAIN.replace("trained", "decayed") + " --schedule wsd --decay 0.25 --no-db --json";
+    let apart = "--set onnx_single_file_bytes=0 --decay-from stable/checkpoints/step-00000006";
+    let decayed = run(&site, &format!("{decay} {apart}")).await.with(0);
+    let steps: Vec<Value> = (decayed.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()))
+        .filter(|event| event["event"] == "step")
+        .collect();
+    let told = |key: &str| steps.iter().map(|step| step[key].clone()).collect::<Vec<_>>();
+    assert_eq!((told("step"), told("phase")), (vec![json!(7), json!(8)], vec![json!("decay"); 2]), "{decayed:?}");
+    assert!(site.path("decayed/score.onnx").exists() && site.path("decayed/score.onnx.data").exists());
+    let other = decay.replace("decayed", "other");
+    let falling = run(&site, &format!("{other} --decay-from stable/checkpoints/step-00000024")).await.with(2);
+    assert!(falling.stderr.contains("stable"), "{falling:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bf16_is_refused_on_the_cpu_and_its_numbers_are_to_be_had_on_f32_kernels() {
+    let site = site().await;
+    let refused = run(&site, &format!("{TRAIN} --precision bf16 --no-db")).await.with(2);
+    assert!(refused.stderr.contains("bf16_emulated"), "{refused:?}");
+    let trained =
+        run(&site, &format!("{TRAIN} --precision bf16-emulated --no-db --set export_onnx=false")).await.with(0);
+    assert!(trained.stdout.contains("held-out accuracy 1.0000"), "{trained:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_says_which_library_and_devices_it_sees_and_a_plugin_that_is_none_is_refused() {
+    let site = Site::new().await;
+    let told = run(&site, "doctor").await;
+    assert!(told.stdout.contains("ONNX Runtime") && told.stdout.contains("cpu (CPUExecutionProvider)"), "{told:?}");
+    site.write("plugin.so", "none");
+    let mut doctor = command(&site, &["doctor"]);
+    let told = finish(doctor.env("CODEPMP_ORT_PLUGINS", site.path("plugin.so")).spawn().unwrap()).await.with(1);
+    assert!(told.stdout.contains("plugin.so is not a usable plugin"), "{told:?}");
+}
+
 const PIPELINE: &str = r#"
 [[stages]]
 name = "pretrained"
@@ -218,14 +266,14 @@ async fn stages_train_from_each_other_and_print_what_was_measured_and_do_nothing
     assert!(first.stdout.contains("Measured on held-out pairs") && first.stdout.contains("mean of 2"), "{first:?}");
     let counts = "select 100 * (select count(*) from training_runs where state = 'done') + count(*) from evaluations
                   where stage_id is not null";
-    assert_eq!(site.number(counts).await, 303);
+    assert_eq!(site.number(counts).await, 304);
     let based = "select count(*) from training_runs t join training_runs b on b.id = t.base_training_run_id
                  where b.name = 'pretrained' and t.name = 'finetuned'";
     assert_eq!(site.number(based).await, 2);
     let steps = site.number("select count(*) from training_metrics").await;
     assert_eq!(steps, 12 + 2 * 3);
     let second = run(&site, "run pipeline.toml").await.with(0);
-    assert_eq!(site.number(counts).await, 303, "{second:?}");
+    assert_eq!(site.number(counts).await, 304, "{second:?}");
     assert_eq!(site.number("select count(*) from training_metrics").await, steps);
     let plan = run(&site, "plan pipeline.toml --format json").await.with(0);
     let plan: Value = serde_json::from_str(&plan.stdout).unwrap();

@@ -224,3 +224,33 @@ fn a_cut_graph_computes_again_what_it_is_not_given() {
         1e-6,
     );
 }
+
+#[test]
+fn emulated_bf16_rounds_operands_and_results_as_the_format_does() {
+    let rounded = |x: f64| half::bf16::from_f64(x).to_f64();
+    let runtime = runtime();
+    let graph = Graph::new("narrow");
+    let (x, w) = (graph.input("x", Type::F32, &dims([3, 5])), graph.input("w", Type::BF16, &dims([5, 2])));
+    let narrow = graph.cast(x, Type::BF16);
+    let product = graph.matmul(narrow, w);
+    let half = graph.mul(product, graph.scalar_like(0.3, product));
+    graph.output("y", graph.cast(half, Type::F32));
+    graph.output("saved", half);
+    let emulated = graph.emulate_bf16().unwrap();
+    let types = |graph: &Graph| -> Vec<Type> {
+        graph.outputs().into_iter().map(|(_, value)| graph.value_type(value)).collect()
+    };
+    assert_eq!(types(&emulated), [Type::F32, Type::BF16]);
+    let (x, w) = (Array::scattered(&[3, 5], 1), Array::scattered(&[5, 2], 2));
+    let product = x.map(rounded).times(&w.map(rounded)).map(rounded);
+    let wanted = product.map(|y| rounded(y * rounded(0.3)));
+    let (given, wide) = (tensor(&runtime, Type::F32, &x), tensor(&runtime, Type::F32, &w));
+    let narrow = runtime.tensor(Type::BF16, &[5, 2]).unwrap();
+    let cast = Graph::new("cast");
+    cast.output("to", cast.cast(cast.input("from", Type::F32, &dims([5, 2])), Type::BF16));
+    runtime.session(&cast).unwrap().run(&[("from", &wide)], &[("to", &narrow)]).unwrap();
+    let (y, saved) = (runtime.tensor(Type::F32, &[3, 2]).unwrap(), runtime.tensor(Type::BF16, &[3, 2]).unwrap());
+    let session = runtime.session(&emulated).unwrap();
+    session.run(&[("x", &given), ("w", &narrow)], &[("y", &y), ("saved", &saved)]).unwrap();
+    assert_close("narrow", "emulated", &y.read_f32().unwrap(), &wanted.data, 1e-9);
+}

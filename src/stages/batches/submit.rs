@@ -20,10 +20,7 @@ pub async fn submit(store: &Store, open: &Open) -> anyhow::Result<RemoteBatch> {
 
 async fn step(store: &Store, open: &Open) -> anyhow::Result<RemoteBatch> {
     // Another process may have been at it since it was looked up.
-    let row = match store.batches(&[open.row.id]).await?.pop() {
-        Some(row) => row,
-        None => bail!("batch {} is gone", open.row.id),
-    };
+    let Some(row) = store.batches(&[open.row.id]).await?.pop() else { bail!("batch {} is gone", open.row.id) };
     let api = Batches::new(&open.settings)?;
     let file = match (row.state.as_str(), row.file_id) {
         ("exported", _) => {

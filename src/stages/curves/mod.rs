@@ -53,8 +53,14 @@ impl<'c> Drawer<'c> {
         std::path::absolute(&folder).unwrap_or(folder)
     }
 
-    fn is_known(&self, key: &PointKey) -> bool {
-        self.known.contains(key)
+    /// Whether a point is finished; what a kill left of its model in `folder` goes then.
+    async fn knows(&self, key: &PointKey, folder: &Path) -> bool {
+        let known = self.known.contains(key);
+        if known {
+            self.context.meter().add_done(1);
+            self.clear(folder.to_owned()).await;
+        }
+        known
     }
 
     /// Trains the model of a point; none after a shutdown.

@@ -106,8 +106,8 @@ impl Scaling {
                 data_mark: pairs.mark.clone(),
                 test_mark: drawer.test.mark.clone(),
             };
-            if drawer.is_known(&key) {
-                context.meter().add_done(1);
+            let out = drawer.folder(&format!("step-{}/seed-{seed}", state.step));
+            if drawer.knows(&key, &out).await {
                 continue;
             }
             let began = Instant::now();
@@ -119,8 +119,8 @@ impl Scaling {
                 continue;
             }
             let base = Base::Folder(train.folder(planned, &context.data_dir, seed));
-            let job = self.job(context, &drawer, &planned.name, seed, (path, &state), base);
-            let job = Job { source: source.to_string(), pairs: Arc::clone(&pairs), ..job };
+            let job = self.job(context, &planned.name, (path, &state), base);
+            let job = Job { out, source: source.to_string(), pairs: Arc::clone(&pairs), ..job };
             // What a decay run that was stopped has left cannot be gone on from: it is short, and begins again.
             match tokio::fs::remove_dir_all(&job.out).await {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
@@ -135,12 +135,11 @@ impl Scaling {
         Ok(())
     }
 
+    /// A decay run, but for its folder and pairs.
     fn job(
         &self,
         context: &Context<AnyStage>,
-        drawer: &Drawer<'_>,
         name: &str,
-        seed: u64,
         (checkpoint, state): (PathBuf, &RunState),
         base: Base,
     ) -> Job {
@@ -148,7 +147,7 @@ impl Scaling {
         Job {
             name: format!("{}/{name}/{}", context.stage().name, state.step),
             base,
-            out: drawer.folder(&format!("step-{}/seed-{seed}", state.step)),
+            out: PathBuf::new(),
             settings: TrainSettings {
                 decay_share: self.settings.decay_share.unwrap_or(own.decay_share),
                 export_onnx: own.export_onnx && self.settings.keep_models,

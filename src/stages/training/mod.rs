@@ -17,7 +17,7 @@ pub use choice::{PairChoice, Split};
 pub use contamination::refuse_contaminated;
 pub use measure::{Computing, Measured, accuracy};
 pub use record::Recorder;
-pub use run::{Told, brief, line, plan, run};
+pub use run::{Told, brief, line, plan, refused, run};
 pub use score::{Scored, score};
 pub use source::{PairSource, Pairs, check_source, source_of};
 

@@ -181,12 +181,13 @@ pub async fn plan(job: &Job) -> anyhow::Result<RunPlan> {
 }
 
 /// Tells what was wrong from the start from what went wrong on the way.
-pub(super) fn refused(error: TrainError) -> anyhow::Error {
+pub fn refused(error: TrainError) -> anyhow::Error {
     match error {
         TrainError::Setting(_)
         | TrainError::Folder(_)
         | TrainError::Data(_)
         | TrainError::Device(_)
+        | TrainError::WrongDevice { .. }
         | TrainError::NoPairs { .. }
         | TrainError::NoRewardHead { .. }
         | TrainError::Checkpoint(

@@ -187,7 +187,7 @@ fn lay(rows: &[Vec<&Share>], length: usize, pad: u32) -> ScoreBatch {
             texts += 1;
         }
     }
-    batch.shape.pairs = pair_bucket(places.len().div_ceil(2));
+    batch.shape.pairs = pair_bucket(places.len().div_ceil(2), batch.shape.tokens());
     batch.last.resize(2 * batch.shape.pairs, 0);
     batch.pair_weights = vec![0.0; batch.shape.pairs];
     batch.margins = vec![0.0; batch.shape.pairs];

@@ -10,6 +10,8 @@ use super::tokenised::Tokenised;
 
 /// A head computes `2 * pairs` rewards, which is nothing beside the rows: few buckets matter more than few fillers.
 const FEWEST_PAIRS: usize = 8;
+/// Fewer pairs than tokens over this are as good as that many.
+const TOKENS_OF_PAIR: usize = 256;
 /// The language-model head costs per place: a bucket is this part of the batch's tokens, so about a thirty-second of
 /// them is wasted.
 const LM_BUCKETS: usize = 16;
@@ -23,7 +25,7 @@ pub fn step_batches(pairs: &[&Tokenised], settings: &BatchSettings) -> Vec<Batch
     let chosen: usize = pairs.iter().map(|pair| pair.lm_tokens()).sum();
     let finish = |(mut batch, items): (Batch, Vec<usize>)| {
         let count = items.len();
-        batch.shape.pairs = pair_bucket(count);
+        batch.shape.pairs = pair_bucket(count, batch.shape.tokens());
         let fillers = batch.shape.pairs - count;
         // Between the chosen and the rejected, and behind both.
         let rejected = batch.last.split_off(count);
@@ -41,9 +43,9 @@ pub fn step_batches(pairs: &[&Tokenised], settings: &BatchSettings) -> Vec<Batch
     laid.into_iter().map(finish).collect()
 }
 
-/// Places for rewards: a power of two, so that sessions are few.
-pub(super) fn pair_bucket(count: usize) -> usize {
-    count.next_power_of_two().max(FEWEST_PAIRS)
+/// Places for rewards in a batch of so many tokens: a power of two, so that sessions are few.
+pub(super) fn pair_bucket(count: usize, tokens: usize) -> usize {
+    count.max(tokens / TOKENS_OF_PAIR).max(FEWEST_PAIRS).next_power_of_two()
 }
 
 impl Batch {

@@ -4,9 +4,11 @@
 //! A step runs layer by layer: all layers share a forward and a backward session, with their weights bound as inputs.
 //! Gradients are summed in place over micro-batches; the batch's weights already make the sum the step's mean.
 //!
-//! Invariants: sessions are kept per batch shape, the latest `SHAPES` of them; nothing here draws random numbers, so on
+//! Invariants: sessions are kept per batch shape, the latest `SHAPES` of them; all shapes use one memory for their
+//! activations; nothing here draws random numbers, so on
 //! the processor the same calls give the same bytes.
 
+mod activations;
 mod buffers;
 mod shape;
 mod update;
@@ -20,15 +22,16 @@ pub use update::AdamW;
 
 use std::rc::Rc;
 
+use activations::Arena;
 use buffers::Buffers;
 use shape::{Shape, Use};
 
 use super::data::Batch;
-use crate::nn::{LossSettings, ModelConfig, Parameter, Precision, Saving};
+use crate::nn::{Compute, LossSettings, ModelConfig, Parameter, Precision, Saving};
 use crate::runtime::{Runtime, RuntimeError, Session};
 
-/// Shapes whose sessions and activations are kept.
-const SHAPES: usize = 4;
+/// Shapes whose sessions are kept.
+const SHAPES: usize = 16;
 
 /// How a model computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -43,6 +46,13 @@ pub struct ModelSettings {
     pub weights_on_host: bool,
     /// Whether the optimizer's moments stay in host memory.
     pub optimizer_on_host: bool,
+}
+
+impl ModelSettings {
+    /// How graphs compute on a device.
+    fn compute(&self, runtime: &Runtime) -> Compute {
+        Compute { precision: self.precision, fused_norms: runtime.device().fuses_norms() }
+    }
 }
 
 /// What a micro-batch contributes to a step: parts of the step's losses, before their coefficients, and its pairs' rewards.
@@ -67,6 +77,7 @@ pub struct Model {
     settings: ModelSettings,
     buffers: Buffers,
     shapes: Vec<Rc<Shape>>,
+    arena: Arena,
     optimizer: Option<update::Optimizer>,
     squares: Session,
 }
@@ -114,6 +125,7 @@ impl Model {
             settings,
             buffers,
             shapes: Vec::new(),
+            arena: Arena::default(),
             optimizer: None,
             squares: runtime.session(&crate::nn::sum_of_squares())?,
         })
@@ -130,11 +142,12 @@ impl Model {
     /// When the device fails or has too little memory.
     pub fn forward_backward(&mut self, batch: &Batch) -> Result<StepLosses, RuntimeError> {
         let shape = self.shape(batch, Use::Train)?;
-        shape.give(batch)?;
-        let rewards = shape.forward(&self.buffers)?;
-        let [rm, lm, centre] = shape.backward(&self.buffers, batch)?;
+        let on = self.arena.lay(&self.runtime, &shape)?;
+        shape.give(batch, &on)?;
+        shape.forward(&self.buffers, &on)?;
+        let [rm, lm, centre] = shape.backward(&self.buffers, &on)?;
         let (pairs, real) = (batch.shape.pairs, batch.pairs_ids.len());
-        let rewards = rewards.unwrap_or(shape.rewards()?);
+        let rewards = shape.rewards()?;
         let (chosen, rejected) = rewards.split_at(pairs);
         Ok(StepLosses { rm, lm, centre, chosen: chosen[..real].to_vec(), rejected: rejected[..real].to_vec() })
     }
@@ -145,8 +158,9 @@ impl Model {
     /// As [`Model::forward_backward`].
     pub fn score(&mut self, batch: &Batch) -> Result<Vec<f32>, RuntimeError> {
         let shape = self.shape(batch, Use::Score)?;
-        shape.give(batch)?;
-        match shape.forward(&self.buffers)? {
+        let on = self.arena.lay(&self.runtime, &shape)?;
+        shape.give(batch, &on)?;
+        match shape.forward(&self.buffers, &on)? {
             Some(rewards) => Ok(rewards),
             None => shape.rewards(),
         }
@@ -166,6 +180,14 @@ impl Model {
     /// As [`Model::read`]; a model that only scores has none.
     pub fn read_gradient(&self, parameter: &Parameter) -> Result<Vec<f32>, RuntimeError> {
         self.buffers.gradients()?.of(&self.buffers, parameter)?.read_f32()
+    }
+
+    /// Sets a parameter's gradient.
+    ///
+    /// # Errors
+    /// As [`Model::read_gradient`]; when there are not as many numbers as the parameter has.
+    pub(super) fn write_gradient(&self, parameter: &Parameter, numbers: &[f32]) -> Result<(), RuntimeError> {
+        self.buffers.gradients()?.of(&self.buffers, parameter)?.write_f32(numbers)
     }
 
     /// A parameter's first and second moment.

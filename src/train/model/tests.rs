@@ -264,3 +264,72 @@ fn the_exported_graph_gives_the_same_rewards_with_padding_at_either_end() {
         }
     }
 }
+
+#[test]
+fn rows_of_several_blocks_give_what_short_rows_give() {
+    let text = |length: usize, salt: usize| (0..length).map(|at| ((at * at * 7 + salt * 13) % 59) as u32).collect();
+    let pair = |at: usize| Tokenised {
+        id: at as i64,
+        prompt: text(20 + at, at),
+        chosen: text(40 + 3 * at, at + 10),
+        rejected: text(60 - at, at + 20),
+        margin: 0.25,
+        group: String::new(),
+    };
+    let pairs: Vec<_> = (0..5).map(pair).collect();
+    for config in [config(), other()] {
+        let mut short = model(&config, settings(Saving::Save));
+        let (loss, rewards) = step(&mut short, &batches(&pairs, Layout::Padded, 1000));
+        let wanted = gradients(&short);
+        for saving in [Saving::Save, Saving::Recompute] {
+            let mut long = model(&config, settings(saving));
+            let laid = batches(&pairs, Layout::Packed { row_length: 320 }, 1000);
+            assert!(laid.iter().any(|batch| batch.shape.length == 320));
+            let (again, others) = step(&mut long, &laid);
+            assert!((loss - again).abs() < 1e-5 * loss, "{loss} against {again}");
+            assert!(close(&others.concat(), &rewards.concat(), 1e-5), "{others:?} against {rewards:?}");
+            for ((parameter, found), wanted) in config.parameters().iter().zip(gradients(&long)).zip(&wanted) {
+                assert!(close(&found, wanted, 1e-5), "{}", parameter.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn bf16_gives_nearly_what_f32_gives_and_trains() {
+    let batches = batches(&pairs(), PACKED, 1000);
+    let mut exact = model(&config(), settings(Saving::Save));
+    let (loss, _) = step(&mut exact, &batches);
+    let wanted = gradients(&exact);
+    for saving in [Saving::Save, Saving::Recompute] {
+        let narrow = ModelSettings { precision: Precision::Bf16Emulated, ..settings(saving) };
+        let mut coarse = model(&config(), narrow);
+        let (again, _) = step(&mut coarse, &batches);
+        assert!((loss - again).abs() < 1e-2 * loss && loss.to_bits() != again.to_bits(), "{loss} against {again}");
+        let norm = |numbers: &[f32]| numbers.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+        let apart = |a: &[f32], b: &[f32]| norm(&a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>()) / norm(b);
+        let found = gradients(&coarse);
+        let share = apart(&found.concat(), &wanted.concat());
+        assert!(share < 0.05 && share > 1e-5, "all gradients: {share}");
+        // Biases of the first layer sum up many products that nearly cancel out.
+        for ((parameter, found), wanted) in config().parameters().iter().zip(&found).zip(&wanted) {
+            let share = apart(found, wanted);
+            assert!(share < 0.15 && found.len() == wanted.len(), "{}: {share}", parameter.name);
+        }
+        let curve = train(&mut coarse, 25);
+        assert!(curve[24] < 0.7 * curve[0], "{curve:?}");
+    }
+}
+
+#[test]
+fn a_model_of_one_layer_is_all_last_layer() {
+    let config = ModelConfig { num_layers: 1, ..config() };
+    let mut first = model(&config, settings(Saving::Save));
+    let (loss, rewards) = step(&mut first, &batches(&pairs(), PACKED, 1000));
+    let mut other = model(&config, settings(Saving::Recompute));
+    let (again, others) = step(&mut other, &batches(&pairs(), Layout::Padded, 64));
+    assert!((loss - again).abs() < 1e-5 * loss && close(&others.concat(), &rewards.concat(), 1e-5));
+    for (found, wanted) in gradients(&other).iter().zip(gradients(&first)) {
+        assert!(close(found, &wanted, 1e-5));
+    }
+}

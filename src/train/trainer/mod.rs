@@ -15,6 +15,7 @@ use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
 
+use super::device;
 use super::folder::{Disk, LocalDisk};
 use super::{RunPlan, TrainError, TrainEvent, TrainJob, Trained};
 use prepare::Prepared;
@@ -52,6 +53,7 @@ fn train_on(
 ) -> Result<Trained, TrainError> {
     let mut prepared = Prepared::new(job)?;
     let runtime = prepare::runtime(&job.settings.device, job.settings.threads, library_dir)?;
+    device::check(&runtime, prepared.precision(&runtime)?)?;
     let model = prepared.load(&runtime)?;
     prepared.clear(job)?;
     Run::new(disk, job, prepared, model, told).all(stop)

@@ -155,17 +155,23 @@ impl Prepared {
         if self.stale { Ok(checkpoint::keep::remove_all(job.out)?) } else { Ok(()) }
     }
 
+    /// The number format of the layers' computation.
+    pub(super) fn precision(&self, runtime: &Runtime) -> Result<Precision, TrainError> {
+        Ok(match self.settings.precision {
+            ComputePrecision::F32 => Precision::F32,
+            ComputePrecision::Bf16 if *runtime.device() == Device::Cpu => {
+                let problem = "bf16 needs a device that computes with it, such as cuda:0; cpu has f32, and bf16_emulated to try it";
+                return Err(SettingError { name: "precision", problem: problem.to_owned() }.into());
+            }
+            ComputePrecision::Bf16 => Precision::Bf16,
+            ComputePrecision::Bf16Emulated => Precision::Bf16Emulated,
+        })
+    }
+
     /// The model with its weights, and its moments where it goes on.
     pub(super) fn load(&mut self, runtime: &Runtime) -> Result<Model, TrainError> {
         let settings = &self.settings;
-        let precision = match settings.precision {
-            ComputePrecision::F32 => Precision::F32,
-            ComputePrecision::Bf16 if *runtime.device() == Device::Cpu => {
-                let problem = "bf16 needs a device that computes with it, such as cuda:0; cpu has f32".to_owned();
-                return Err(SettingError { name: "precision", problem }.into());
-            }
-            ComputePrecision::Bf16 => Precision::Bf16,
-        };
+        let precision = self.precision(runtime)?;
         let saving = match settings.activations {
             Activations::Recompute => Saving::Recompute,
             Activations::Save => Saving::Save,

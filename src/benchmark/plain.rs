@@ -1,0 +1,66 @@
+//! Formats of this project's own: as little as a measurement needs.
+
+use serde_json::Value;
+
+use super::error::BenchmarkResult;
+use super::row::{Row, kind};
+use super::{Answering, Item, Task};
+
+/// The row's `id`, else its number.
+pub(super) fn key(row: &Row, number: usize) -> BenchmarkResult<String> {
+    if row.get("id").is_some() { row.name("id") } else { Ok(number.to_string()) }
+}
+
+fn subset(row: &Row) -> BenchmarkResult<String> {
+    Ok(row.optional_text("subset")?.unwrap_or_default())
+}
+
+/// `prompt`, `chosen`, `rejected`.
+pub(super) fn pair(row: &Row, number: usize) -> BenchmarkResult<Item> {
+    let task = Task::Pair { chosen: row.text("chosen")?, rejected: row.text("rejected")? };
+    Ok(Item::new(key(row, number)?, subset(row)?, row.text("prompt")?, task))
+}
+
+/// `prompt`, `options`, `answer`.
+pub(super) fn options(row: &Row, number: usize) -> BenchmarkResult<Item> {
+    let options = row.some_texts("options")?;
+    let answer = match row.get("answer") {
+        Some(Value::String(text)) => {
+            let place = options.iter().position(|option| option == text);
+            place.ok_or_else(|| row.wrong("answer", format!("is `{text}`, which is none of the options")))?
+        }
+        _ => within(row, "answer", options.len())?,
+    };
+    Ok(Item::new(key(row, number)?, subset(row)?, row.text("prompt")?, Task::Choice { options, answer }))
+}
+
+/// A place in a list of `length`.
+pub(super) fn within(row: &Row, field: &str, length: usize) -> BenchmarkResult<usize> {
+    let place = row.whole(field)?;
+    if place < length {
+        Ok(place)
+    } else {
+        Err(row.wrong(field, format!("is {place}, but there are {length} options, counted from 0")))
+    }
+}
+
+/// `prompt`, `samples`, `answer`; `compare` says how answers are compared: number, math or text.
+pub(super) fn samples(row: &Row, number: usize) -> BenchmarkResult<Item> {
+    let answering = match row.optional_text("compare")?.as_deref() {
+        None | Some("math") => Answering::Math,
+        Some("number") => Answering::Number,
+        Some("text") => Answering::Text,
+        Some(other) => {
+            return Err(row.wrong("compare", format!("is `{other}`, but must be number, math or text")));
+        }
+    };
+    let gold = match row.get("answer") {
+        Some(Value::Number(answer)) => answer.to_string(),
+        Some(Value::String(answer)) => answer.clone(),
+        Some(other) => return Err(row.wrong("answer", format!("is {}, but must be a text or a number", kind(other)))),
+        None => return Err(row.missing("answer", "a text or a number")),
+    };
+    let task = Task::Answer { gold, answering };
+    let item = Item::new(key(row, number)?, subset(row)?, row.text("prompt")?, task);
+    Ok(Item { samples: row.some_texts("samples")?, ..item })
+}
