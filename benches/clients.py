@@ -9,6 +9,7 @@ Of codepmp the whole process is counted from its start, of the others what follo
 import argparse
 import asyncio
 import contextlib
+import importlib.util
 import json
 import os
 import resource
@@ -67,7 +68,9 @@ def ask_curator(url, count):
                       CURATOR_CACHE_DIR=f"{os.getcwd()}/curator", HF_HOME=f"{os.getcwd()}/hf", OPENAI_API_KEY="x")
     from importlib.metadata import version
 
-    import litellm  # noqa: F401  (it names its own copy of the tokenizer's files, which would be downloaded else)
+    # The tokenizer's files come with litellm, which curator needs anyhow; they would be downloaded else.
+    litellm = Path(importlib.util.find_spec("litellm").origin).parent
+    os.environ["TIKTOKEN_CACHE_DIR"] = str(litellm / "litellm_core_utils/tokenizers")
     from bespokelabs import curator
 
     class Ask(curator.LLM):

@@ -22,7 +22,7 @@ import tempfile
 import time
 from pathlib import Path
 
-RPM, TPM, LATENCY_MS, CONCURRENCY, WORKERS = 600, 120_000, 300, 32, 3
+RPM, LATENCY_MS, CONCURRENCY, WORKERS = 600, 300, 32, 3
 FAULTS = {"500": 0.01, "503": 0.005, "429": 0.005, "timeout": 0.005, "drop": 0.01, "truncated": 0.005,
           "malformed": 0.005, "empty": 0.005}
 DESCRIBE = "Write the instruction for this {{ unit }}. No code.\\n```python\\n{{ code }}\\n```"
@@ -62,12 +62,12 @@ prompt.user = "{prompt}"
 """
 
 
-def pipeline(url, corpus):
+def pipeline(url, corpus, tpm):
     text = HEAD.format(corpus=json.dumps(corpus))
     for name, model in STAGES.items():
         describes = name == "describe"
         prompt = DESCRIBE if describes else "{{ description }}"
-        text += STAGE.format(name=name, url=url, model=model, concurrency=CONCURRENCY, rpm=RPM, tpm=TPM, prompt=prompt,
+        text += STAGE.format(name=name, url=url, model=model, concurrency=CONCURRENCY, rpm=RPM, tpm=tpm, prompt=prompt,
                              kind="describe" if describes else "generate", needs="parse" if describes else "describe")
         text += "" if describes else f'role = "{name}"\n'
     return text
@@ -76,7 +76,7 @@ def pipeline(url, corpus):
 class Soak:
     def __init__(self, options, folder):
         self.options, self.folder, self.log = options, folder, folder / "requests.jsonl"
-        self.lines = []
+        self.tpm, self.lines = options.tpm, []
 
     def say(self, line=""):
         print(line, flush=True)
@@ -105,7 +105,7 @@ class Soak:
             address = "127.0.0.1:%d" % free.getsockname()[1]
         faults = [word for kind, share in FAULTS.items() for word in ("--fault", f"{kind}={share}")]
         command = self.codepmp("simulate", "--corpus", self.options.corpus, "--listen", address, "--seed", 1, "--rpm",
-                               RPM, "--tpm", TPM, "--latency", LATENCY_MS, "--log", self.log, *faults)
+                               RPM, "--tpm", self.tpm, "--latency", LATENCY_MS, "--log", self.log, *faults)
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             process.stdout.readline()  # it listens
@@ -176,12 +176,12 @@ class Soak:
             came = sorted((r["at"], r["tokens"]) for r in requests if r["model"] == model)
             most, tokens = fullest(came)
             refused = sum(r["fate"] == "refused" for r in requests if r["model"] == model)
-            used = ((len(came), RPM), (sum(cost for _, cost in came), TPM))
+            used = ((len(came), RPM), (sum(cost for _, cost in came), self.tpm))
             share = [100 * n / limit / self.options.minutes for n, limit in used]
             holds.append(self.check(
-                f"{name}: fullest 60 s {most} of {RPM} requests, {tokens} of {TPM} tokens by the server's count; "
+                f"{name}: fullest 60 s {most} of {RPM} requests, {tokens} of {self.tpm} tokens by the server's count; "
                 f"{refused} refused; over the time {share[0]:.0f} % and {share[1]:.0f} % used",
-                most <= RPM and tokens <= TPM and refused == 0))
+                most <= RPM and tokens <= self.tpm and refused == 0))
         open_rows = self.sql(
             "select count(*) filter (where t.state = 'done' and d.id is null and c.id is null) as unanswered, "
             "count(*) filter (where t.state <> 'done' and coalesce(d.id, c.id) is not null) as not_done, "
@@ -197,13 +197,13 @@ class Soak:
         self.say(f"{self.options.minutes:g} minutes, {WORKERS} workers, {100 * sum(FAULTS.values()):g} % faults "
                  f"({', '.join(FAULTS)}),")
         self.say(f"{LATENCY_MS} ms latency, {CONCURRENCY} calls in flight for each stage and worker, {RPM} requests "
-                 f"and {TPM} tokens a minute for each of {len(STAGES)} models,")
+                 f"and {self.tpm} tokens a minute for each of {len(STAGES)} models,")
         self.say(f"source: {Path(self.options.corpus).name} (Python {platform.python_version()} here)")
         self.say()
         self.ended("db", "start")
         try:
             with self.simulator() as url:
-                (self.folder / "pipeline.toml").write_text(pipeline(url, self.options.corpus))
+                (self.folder / "pipeline.toml").write_text(pipeline(url, self.options.corpus, self.tpm))
                 drained = self.check("the workers drained and ended", self.load())
             return self.judge() and drained
         finally:
@@ -227,6 +227,7 @@ def main():
     parser = argparse.ArgumentParser(description="Three workers, faults, limits and two kills; see the file's head.")
     parser.add_argument("--codepmp", type=Path, required=True, help="the program")
     parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--tpm", type=int, default=300_000, help="tokens a minute; at 120,000 they are the tighter limit")
     parser.add_argument("--corpus", default=sysconfig.get_paths()["stdlib"], help="folder of Python source")
     parser.add_argument("--out", type=Path, help="file for the result")
     parser.add_argument("--keep", type=Path, help="folder to work in, and to leave as it is")

@@ -5,7 +5,8 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::stages::WrongInput;
-use crate::train::data::files::rows;
+use crate::train::data::DataError;
+use crate::train::data::files::{files, rows};
 
 /// Fields that tell which item a row is, the first that is there.
 const IDS: [&str; 6] = ["id", "task_id", "unique_id", "question_id", "idx", "index"];
@@ -30,7 +31,8 @@ pub struct ItemTexts {
     pub texts: Vec<ItemText>,
 }
 
-/// Reads the texts of `fields` of a `.jsonl` (`.gz`, `.zst`), `.json` or `.parquet` file; of all fields if none is named.
+/// Reads the texts of `fields` of a `.jsonl` (`.gz`, `.zst`), `.json` or `.parquet` file, or of a folder of them other than
+/// `.json`; of all fields if none is named.
 /// Texts inside of lists and objects count to the field around them.
 ///
 /// # Errors
@@ -43,13 +45,19 @@ pub fn read_set(path: &Path, fields: &[String]) -> Result<ItemTexts, WrongInput>
             take(&mut read, path, line, &row, fields)?;
         }
     } else {
-        if ending == "parquet" && fields.is_empty() {
-            return Err(WrongInput(format!("{}: name the columns of a Parquet file with `fields`", path.display())));
-        }
+        let wrong = |error: DataError| WrongInput(error.to_string());
         let columns: Vec<&str> = fields.iter().map(String::as_str).chain(IDS).collect();
-        for row in rows(path, &columns).map_err(|error| WrongInput(error.to_string()))? {
-            let row = row.map_err(|error| WrongInput(error.to_string()))?;
-            take(&mut read, path, row.place.line, &row.fields, fields)?;
+        for file in files(path).map_err(wrong)? {
+            if fields.is_empty() && file.extension().is_some_and(|ending| ending == "parquet") {
+                return Err(WrongInput(format!(
+                    "{}: name the columns of a Parquet file with `fields`",
+                    file.display()
+                )));
+            }
+            for row in rows(&file, &columns).map_err(wrong)? {
+                let row = row.map_err(wrong)?;
+                take(&mut read, &file, row.place.line, &row.fields, fields)?;
+            }
         }
     }
     if read.texts.is_empty() {

@@ -15,7 +15,7 @@ mod source;
 
 pub use choice::{PairChoice, Split};
 pub use contamination::refuse_contaminated;
-pub use measure::{Computing, Measured, accuracy};
+pub use measure::Computing;
 pub use record::Recorder;
 pub use run::{Told, brief, line, plan, refused, run};
 pub use score::{Scored, score};
