@@ -36,6 +36,12 @@ pub enum MigrationError {
         /// The migration's number.
         version: i64,
     },
+    /// The server has no room for the tables.
+    #[error("could not migrate database `{database}`: the disk of postgres is full: free some space and run again")]
+    DiskFull {
+        /// The database.
+        database: String,
+    },
     /// The server refused.
     #[error("could not migrate database `{database}`: {source}")]
     Failed {
@@ -65,8 +71,19 @@ async fn run(migrations: &Migrator, pool: &PgPool) -> Result<(), MigrationError>
             MigrationError::Newer { database, applied, known: migrations.iter().map(|m| m.version).max().unwrap_or(0) }
         }
         MigrateError::VersionMismatch(version) => MigrationError::Changed { database, version },
+        source if is_disk_full(&source) => MigrationError::DiskFull { database },
         source => MigrationError::Failed { database, source },
     })
+}
+
+/// SQLSTATE 53100.
+fn is_disk_full(error: &MigrateError) -> bool {
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "53100")
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]

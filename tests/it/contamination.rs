@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::corpus;
 use crate::model::{ModelServer, answer, well};
 use crate::site::{Site, pipeline};
+use crate::training;
 
 /// What the strong model answers to one description, and a benchmark has as well.
 const LEAKED: &str = "def moving_average(values, width):\n    window, total = [], 0.0\n    for value in values:\n        \
@@ -85,7 +86,7 @@ async fn overlapping_pairs_are_listed_and_training_on_them_is_refused_unless_tol
     for (setting, left_out) in [("pairs = { clean = true }", true), ("allow_contaminated = true", false)] {
         let text = site.read("pipeline.toml").replace("init = {", &format!("{setting}\ninit = {{"));
         site.write("other.toml", text);
-        site.run(&["run", "other.toml", "--select", "reward"]).await.with(0);
+        training::run(&site, "run other.toml --select reward").await.with(0);
         let of = "select pairs_train from training_runs order by id desc limit 1";
         let all = "select count(*) from pairs where split = 'train'";
         let expected = site.number(all).await - if left_out { site.number(trained).await } else { 0 };

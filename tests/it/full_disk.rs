@@ -111,6 +111,7 @@ async fn a_database_whose_disk_is_full_stops_the_run_which_goes_on_once_there_is
         finish(command.spawn().unwrap()).await
     };
     run(&["db", "start"]).await.with(0);
+    run(&["db", "migrate"]).await.with(0);
     let ballast = disk.fill(4 << 20);
     let ended = run(&["run", "pipeline.toml"]).await.with(1);
     assert!(ended.stderr.contains("full") && ended.stderr.contains("free some space"), "{ended:?}");

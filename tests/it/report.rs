@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::corpus;
 use crate::model::{ModelServer, Question, Reply, answer};
 use crate::site::{Site, pipeline};
+use crate::training;
 
 const HOSTILE: &str = "<script>alert('planted')</script><img src=x onerror=alert(1)>\"'&";
 
@@ -51,7 +52,7 @@ async fn finished() -> (ModelServer, Site) {
     let text =
         pipeline(&server.url, 8).replace("name = \"test\"", "name = \"</title><script>alert(2)</script>\"") + STAGES;
     site.write("pipeline.toml", text);
-    let ended = site.run(&["run", "pipeline.toml"]).await;
+    let ended = training::run(&site, "run pipeline.toml").await;
     assert!(site.path("page/report.html").exists(), "{}\n{}", ended.stdout, ended.stderr);
     (server, site)
 }
