@@ -80,7 +80,7 @@ async fn run(migrations: &Migrator, pool: &PgPool) -> Result<(), MigrationError>
 fn is_disk_full(error: &MigrateError) -> bool {
     match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-            error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "53100")
+            error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "53100")
         }
         _ => false,
     }

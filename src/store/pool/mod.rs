@@ -20,7 +20,7 @@ use reconnect::Reconnect;
 
 pub use error::DatabaseError;
 
-/// Connections of one process, with [`WRITERS`] more where models are asked, so that nine processes stay below the server's
+/// Connections of one process, with `WRITERS` more where models are asked, so that nine processes stay below the server's
 /// usual limit of 100.
 pub const MAX_CONNECTIONS: u32 = 6;
 /// Connections that commit answers.
