@@ -2,7 +2,6 @@
 //!
 //! The engine runs [`AnyStage`] without knowing its kinds; [`load`] turns a pipeline file into a checked plan.
 
-mod accounts;
 pub mod batches;
 mod chain;
 mod curves;
@@ -16,16 +15,12 @@ mod filter;
 mod forecast;
 mod generate;
 mod ingest;
-mod landing;
 mod load;
 pub mod measuring;
 mod pair;
 mod parse;
 mod preflight;
-mod purse;
-mod quota;
 mod report;
-mod row_work;
 mod rows;
 mod schema;
 mod source_answer;
@@ -38,7 +33,7 @@ pub use export::{ExportFormat, export_pairs};
 pub use forecast::{AnswerBasis, Forecast, PromptBasis, PromptCheck, Total, forecast, total};
 pub use load::{Loaded, check, load};
 pub use preflight::{Checked, Found, check_endpoints};
-pub use purse::{CapReached, dollars};
+pub use rows::purse::{CapReached, dollars};
 pub use schema::schema;
 pub use training::WrongInput;
 

@@ -84,7 +84,7 @@ impl Caps {
 
 /// Who reserves, and against what.
 #[derive(Clone, Debug)]
-pub struct Account {
+pub struct Spender {
     /// The process.
     pub worker: WorkerId,
     /// The stage that it works on.
@@ -158,10 +158,10 @@ impl Store {
         Ok(Caps { tokens: lower(caps.tokens, tokens), microdollars: lower(caps.microdollars, microdollars) })
     }
 
-    /// Sets what `account` has reserved to `held` and the first of `wishes` that the cap leaves room for; to `held` alone
+    /// Sets what `spender` has reserved to `held` and the first of `wishes` that the cap leaves room for; to `held` alone
     /// if there is none.
-    pub async fn reserve(&self, account: &Account, held: Amount, wishes: &[Amount]) -> StoreResult<Reserved> {
-        let Account { worker, stage, stages, caps } = account;
+    pub async fn reserve(&self, spender: &Spender, held: Amount, wishes: &[Amount]) -> StoreResult<Reserved> {
+        let Spender { worker, stage, stages, caps } = spender;
         self.retrying(|| async {
             let mut tx = self.pool().begin().await?;
             sqlx::query("select pg_advisory_xact_lock($1, 0)").bind(BUDGET_LOCK).execute(&mut *tx).await?;

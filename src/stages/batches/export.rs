@@ -10,9 +10,9 @@ use serde::Serialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::super::landing::{ending, rejected};
-use super::super::purse::bound;
 use super::super::rows::RowWork;
+use super::super::rows::landing::{ending, rejected};
+use super::super::rows::purse::bound;
 use super::super::{Loaded, WrongInput};
 use super::{custom_id, finish_file, lock, unfinished, work_of};
 use crate::engine::Stage as _;
@@ -23,7 +23,7 @@ use crate::progress::{Meter, State};
 use crate::store::Store;
 use crate::store::answers::{AnswerSink, Ending, Finished};
 use crate::store::batch::NewRequest;
-use crate::store::budget::{Account, Amount};
+use crate::store::budget::{Amount, Spender};
 use crate::store::runs::NewRun;
 use crate::store::tasks::{Claimed, Follow};
 
@@ -100,7 +100,7 @@ pub async fn export(
         run,
         stage: ids[at],
         worker: worker.id,
-        account: Account { worker: worker.id, stage: ids[at], stages: ids.clone(), caps: options.caps },
+        spender: Spender { worker: worker.id, stage: ids[at], stages: ids.clone(), caps: options.caps },
         file: None,
         keys: HashSet::new(),
         held: Vec::new(),
@@ -138,7 +138,7 @@ struct Export<'a> {
     run: RunId,
     stage: StageId,
     worker: WorkerId,
-    account: Account,
+    spender: Spender,
     file: Option<Open>,
     /// Requests that were written.
     keys: HashSet<[u8; 16]>,
@@ -218,7 +218,7 @@ impl Export<'_> {
 
     /// Reserves what `open` may cost, or the first so many of it, which are returned.
     async fn reserve(&self, open: &[(Claimed, ChatRequest, [u8; 16])]) -> anyhow::Result<usize> {
-        if self.account.caps.is_none() {
+        if self.spender.caps.is_none() {
             return Ok(open.len());
         }
         let unfinished: Amount = self.file.iter().flat_map(|file| &file.requests).map(|request| request.bound).sum();
@@ -229,7 +229,7 @@ impl Export<'_> {
             })
             .collect();
         let wishes: Vec<Amount> = sums.iter().rev().copied().collect();
-        let reserved = self.store.reserve(&self.account, unfinished, &wishes).await?;
+        let reserved = self.store.reserve(&self.spender, unfinished, &wishes).await?;
         Ok(reserved.granted.map_or(0, |granted| sums.partition_point(|sum| granted.covers(*sum))))
     }
 

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use chrono::Utc;
 use serde::Serialize;
 
-use super::super::landing::{Landing, land};
+use super::super::rows::landing::{Landing, land};
 use super::submit::{status, told};
 use super::{Open, lock, read_custom_id};
 use crate::ids::{BatchId, WorkerId};

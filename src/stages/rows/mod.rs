@@ -5,6 +5,12 @@
 //! second time by this process: later rows wait for its answer. All such requests together are at most the endpoint's
 //! concurrency, so a kill costs no more answers than may be in flight.
 
+mod accounts;
+pub mod landing;
+pub mod purse;
+mod quota;
+mod work;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,17 +19,17 @@ use anyhow::{Context as _, bail};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::landing::{Landing, ending, land, rejected};
-use super::purse::{CapReached, Purse};
-use super::quota::Quota;
-pub use super::row_work::{Answered, RowWork};
-use super::{AnyStage, accounts};
+use self::landing::{Landing, ending, land, rejected};
+use self::purse::{CapReached, Purse};
+use self::quota::Quota;
+pub use self::work::{Answered, RowWork};
+use super::AnyStage;
 use crate::engine::Context;
 use crate::ids::CallId;
 use crate::llm::{CallResult, ChatRequest, Client, Outcome};
 use crate::store::StoreResult;
 use crate::store::answers::{AnswerSink, Ending, Finished, NewCall};
-use crate::store::budget::Account;
+use crate::store::budget::Spender;
 use crate::store::tasks::{Claimed, Follow};
 
 /// Commits under way at once: answers that land while one waits for the disk need not wait for it as well.
@@ -43,11 +49,11 @@ pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Resu
     let client = work.endpoint.client()?;
     accounts::share(&work.endpoint, &context.store, context.worker).await?;
     let concurrency = client.settings().concurrency as usize;
-    let account =
-        Account { worker: context.worker, stage: context.id(), stages: context.all_ids.clone(), caps: context.caps };
+    let spender =
+        Spender { worker: context.worker, stage: context.id(), stages: context.all_ids.clone(), caps: context.caps };
     let mut driver = Driver {
         work,
-        purse: Purse::new(account),
+        purse: Purse::new(spender),
         capped: None,
         sink: AnswerSink {
             run: context.run,
@@ -73,6 +79,7 @@ pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Resu
         follow: Follow::default(),
         count_at: None,
     };
+    let mut told = client.settings().concurrency;
     loop {
         let ending = context.shutdown.is_cancelled() || driver.stop.is_some() || driver.capped.is_some();
         if ending {
@@ -84,7 +91,7 @@ pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Resu
         driver.start_commit(&context, concurrency);
         if !driver.is_idle() {
             driver.step(&context).await?;
-            tell_concurrency(client, &context);
+            told = tell_concurrency(client, &context, told);
             continue;
         }
         client.account().rest().await;
@@ -104,14 +111,14 @@ pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Resu
     }
 }
 
-/// Shows when fewer calls are made at once than the setting allows.
-fn tell_concurrency(client: &Client, context: &Context<AnyStage>) {
+/// Shows when fewer calls are made at once than the setting allows; returns what is shown now, in place of `told`.
+fn tell_concurrency(client: &Client, context: &Context<AnyStage>, told: u32) -> u32 {
     let (now, most) = (client.concurrency(), client.settings().concurrency);
-    let note = if now < most { format!("{now} of {most} calls at once") } else { String::new() };
-    let meter = context.meter();
-    if meter.note() != note {
-        meter.set_note(note);
+    if now != told {
+        let note = if now < most { format!("{now} of {most} calls at once") } else { String::new() };
+        context.meter().set_note(note);
     }
+    now
 }
 
 /// What a row came to; with the key of the request, if it made one.

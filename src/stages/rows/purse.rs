@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::llm::{ChatRequest, Prices, Usage, most_tokens};
-use crate::store::budget::{Account, Amount, Caps, Reserved};
+use crate::store::budget::{Amount, Caps, Reserved, Spender};
 use crate::store::{Store, StoreResult};
 
 /// How long to wait for what others give back.
@@ -73,7 +73,7 @@ pub fn amount(usage: Usage, prices: Option<Prices>) -> Amount {
 #[derive(Debug)]
 pub struct Purse {
     /// None: nothing is counted.
-    account: Option<Account>,
+    spender: Option<Spender>,
     /// Reserved, and not for any call yet.
     free: Amount,
     /// Calls that are under way or not committed, with what they may cost.
@@ -89,10 +89,10 @@ pub struct Purse {
 }
 
 impl Purse {
-    /// A purse of `account`; one without a cap pays for everything.
-    pub fn new(account: Account) -> Self {
+    /// A purse of `spender`; one without a cap pays for everything.
+    pub fn new(spender: Spender) -> Self {
         Self {
-            account: (!account.caps.is_none()).then_some(account),
+            spender: (!spender.caps.is_none()).then_some(spender),
             free: Amount::default(),
             held: HashMap::new(),
             held_sum: Amount::default(),
@@ -105,7 +105,7 @@ impl Purse {
 
     /// Takes what a call may cost; false: more must be reserved first.
     pub fn take(&mut self, key: [u8; 16], cost: impl FnOnce() -> Amount) -> bool {
-        if self.account.is_none() {
+        if self.spender.is_none() {
             return true;
         }
         let cost = cost();
@@ -128,7 +128,7 @@ impl Purse {
 
     /// Starts to reserve, if nothing is under way: for all of `costs`, else for the first of them.
     pub fn reserve(&mut self, store: &Store, costs: impl Iterator<Item = Amount>) {
-        let Some(account) = self.account.clone() else { return };
+        let Some(spender) = self.spender.clone() else { return };
         if self.reserving.is_some() || self.again_at.is_some_and(|at| Instant::now() < at) {
             return;
         }
@@ -140,7 +140,7 @@ impl Purse {
         let (store, held) = (store.clone(), self.held_sum);
         self.held_nothing = held == Amount::default();
         self.is_open = true;
-        self.reserving = Some(tokio::spawn(async move { store.reserve(&account, held, &wishes).await }));
+        self.reserving = Some(tokio::spawn(async move { store.reserve(&spender, held, &wishes).await }));
     }
 
     /// Waits until the reservation under way has come to something; for ever if there is none.
@@ -154,14 +154,14 @@ impl Purse {
         };
         self.reserving = None;
         let reserved = reserved.map_err(|error| anyhow::anyhow!("a bug: the reservation ended early: {error}"))??;
-        let Some(account) = &self.account else { return Ok(Ok(())) };
+        let Some(spender) = &self.spender else { return Ok(Ok(())) };
         match reserved.granted {
             Some(granted) => {
                 self.again_at = None;
                 self.free += granted;
             }
             None if self.held_nothing && reserved.elsewhere == Amount::default() => {
-                return Ok(Err(CapReached { caps: account.caps, spent: reserved.spent, batched: reserved.batched }));
+                return Ok(Err(CapReached { caps: spender.caps, spent: reserved.spent, batched: reserved.batched }));
             }
             None => self.again_at = Some(Instant::now() + WAIT),
         }
@@ -178,7 +178,7 @@ impl Purse {
     /// # Errors
     /// When the database fails.
     pub async fn close(&mut self, store: &Store) -> StoreResult<()> {
-        let Some(account) = self.account.as_ref().filter(|_| self.is_open && self.held.is_empty()) else {
+        let Some(spender) = self.spender.as_ref().filter(|_| self.is_open && self.held.is_empty()) else {
             return Ok(());
         };
         if let Some(reserving) = self.reserving.take() {
@@ -186,6 +186,6 @@ impl Purse {
         }
         self.free = Amount::default();
         self.is_open = false;
-        store.give_back(account.worker, account.stage).await
+        store.give_back(spender.worker, spender.stage).await
     }
 }

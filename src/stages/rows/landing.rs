@@ -1,7 +1,7 @@
 //! What the outcome of a call means for its row: the calls to record, and how the row ends. Answers of batches come the
 //! same way as those of the driver.
 
-use super::rows::{Answered, RowWork};
+use super::{Answered, RowWork};
 use crate::ids::CallId;
 use crate::llm::{CallResult, Consequence, Failure, FailureClass, Outcome, Prices};
 use crate::store::answers::{Ending, NewCall};

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::endpoints::{Endpoint, Endpoints};
+use super::super::endpoints::{Endpoint, Endpoints};
+use super::super::wrong::Wrong;
 use super::purse::bound;
-use super::wrong::Wrong;
 use crate::engine::Facets;
 use crate::llm::{ChatRequest, FailurePolicies, Prompt, PromptSettings, Sampling};
 use crate::store::budget::Amount;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-use super::endpoints::Endpoint;
+use super::super::endpoints::Endpoint;
 use crate::ids::WorkerId;
 use crate::llm::{Ask, Grant, Keeper, KeeperError, Units};
 use crate::store::Store;
