@@ -28,7 +28,7 @@ impl Graph {
         let same = |value: &Value| body.typed(*value).shape == body.typed(written).shape;
         let fits = match node.op {
             Op::Gemm { .. } => !node.inputs[..2].contains(&read) && node.inputs.get(2).is_none_or(same),
-            Op::ScatterND | Op::ScatterElements { .. } => node.inputs[1..].iter().all(|value| *value != read),
+            Op::ScatterElements { .. } => node.inputs[1..].iter().all(|value| *value != read),
             ref op => op.is_elementwise(),
         };
         if !fits {

@@ -221,8 +221,6 @@ operations! {
         /// The axis.
         axis: usize,
     },
-    /// The third operand's slices added to the first's, at the index tuples of the second.
-    ScatterND,
     /// Zeros.
     ConstantOfShape {
         /// The shape; all sizes are known.

@@ -19,6 +19,6 @@ pub fn embed_backward(config: &ModelConfig, shape: BatchShape) -> Graph {
     let ids = g.input("ids", Type::I64, &dims([shape.tokens()]));
     let dx = g.input("dx", Type::F32, &dims([shape.tokens(), config.hidden_size]));
     let sum = g.input("sum", Type::F32, &dims([config.vocab_size, config.hidden_size]));
-    g.output("grad", g.scatter_add(sum, g.unsqueeze(ids, &[-1]), dx));
+    g.output("grad", g.scatter_add(sum, ids, dx));
     g
 }

@@ -20,10 +20,13 @@ impl Graph {
         self.one(Op::ScatterElements { axis }, &[data, indices, updates])
     }
 
-    /// `data` with `updates` added at the slices whose index tuples stand in the last axis of `indices`
-    /// (`[N, 1]` for rows); equal indices add up.
+    /// `data` with the slices of `updates[N, ..]` added at those slices of its first axis that `indices[N]` name; equal
+    /// indices add up. By element: on the processor, ONNX Runtime's `ScatterND` adds on several threads at once, and of two
+    /// updates of one slice the one may be lost.
     pub fn scatter_add(&self, data: Value, indices: Value, updates: Value) -> Value {
-        self.one(Op::ScatterND, &[data, indices, updates])
+        let others: Vec<i64> = (1..self.rank(updates) as i64).collect();
+        let column = if others.is_empty() { indices } else { self.unsqueeze(indices, &others) };
+        self.scatter_add_elements(data, self.expand_like(column, updates), updates, 0)
     }
 
     /// Rotary position embedding (Su et al. 2021), halves rotated as in Llama, of `x[R, S, heads*D]` at

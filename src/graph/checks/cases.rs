@@ -182,8 +182,8 @@ pub(super) fn all() -> Vec<Case> {
             => |a| Array::from_fn(&[2, 3], |at| a[0].at(&[at[0], index(a[1].at(at))]));
         "scatter elements" (x(&[2, 4]), integers(&[2, 3], &[3, 0, 3, 1, 1, 0]), x(&[2, 3])) |g, v| g.scatter_add_elements(v[0], v[1], v[2], 1)
             => |a| Array::from_fn(&[2, 4], |at| a[0].at(at) + (0..3).filter(|k| index(a[1].at(&[at[0], *k])) == at[1]).map(|k| a[2].at(&[at[0], k])).sum::<f64>());
-        "scatter rows" (x(&[4, 2]), integers(&[3, 1], &[3, 0, 3]), x(&[3, 2])) |g, v| g.scatter_add(v[0], v[1], v[2])
-            => |a| Array::from_fn(&[4, 2], |at| a[0].at(at) + (0..3).filter(|k| index(a[1].at(&[*k, 0])) == at[0]).map(|k| a[2].at(&[k, at[1]])).sum::<f64>());
+        "scatter rows" (x(&[4, 2]), integers(&[3], &[3, 0, 3]), x(&[3, 2])) |g, v| g.scatter_add(v[0], v[1], v[2])
+            => |a| Array::from_fn(&[4, 2], |at| a[0].at(at) + (0..3).filter(|k| index(a[1].at(&[*k])) == at[0]).map(|k| a[2].at(&[k, at[1]])).sum::<f64>());
         "zeros" (x(&[2, 3])) |g, v| g.add(v[0], g.zeros(Type::F32, &[2.into(), 3.into()])) => |a| a[0].clone();
         "rotary" (x(&[1, 3, 8]), integers(&[1, 3], &[4, 0, 2]), still(x(&[5, 2])), still(x(&[5, 2]))) |g, v| g.rotary(v[0], v[1], v[2], v[3], 2)
             => |a| Array::from_fn(&[1, 3, 8], |at| {

@@ -254,3 +254,26 @@ fn emulated_bf16_rounds_operands_and_results_as_the_format_does() {
     session.run(&[("x", &given), ("w", &narrow)], &[("y", &y), ("saved", &saved)]).unwrap();
     assert_close("narrow", "emulated", &y.read_f32().unwrap(), &wanted.data, 1e-9);
 }
+
+#[test]
+fn equal_indices_add_up_on_several_threads() {
+    let (rows, slots, width) = (4096, 3, 64);
+    let graph = Graph::new("collisions");
+    let sum = graph.input("sum", Type::F32, &dims([slots, width]));
+    let ids = graph.input("ids", Type::I64, &dims([rows]));
+    let ones = graph.input("ones", Type::F32, &dims([rows, width]));
+    graph.output("y", graph.scatter_add(sum, ids, ones));
+    let runtime = runtime();
+    let place = |row: usize| row * row % slots;
+    let ids = tensor(&runtime, Type::I64, &Array::from_fn(&[rows], |at| place(at[0]) as f64));
+    let ones = tensor(&runtime, Type::F32, &Array::from_fn(&[rows, width], |_| 1.0));
+    let sum = runtime.tensor(Type::F32, &[slots, width]).unwrap();
+    let session = runtime.session_in_place(&graph, &[("sum", "y")]).unwrap();
+    session.run(&[("sum", &sum), ("ids", &ids), ("ones", &ones)], &[("y", &sum)]).unwrap();
+    // Whole numbers, so that no order of adding makes a difference.
+    let wanted = (0..slots).flat_map(|slot| {
+        let count = (0..rows).filter(|row| place(*row) == slot).count();
+        std::iter::repeat_n(count as f32, width)
+    });
+    assert_eq!(sum.read_f32().unwrap(), wanted.collect::<Vec<_>>());
+}

@@ -53,7 +53,6 @@ pub(super) fn of(op: &Op, rank: usize) -> Form {
             plain.with([integer("axis", *axis as i64)])
         }
         Op::ScatterElements { axis } => plain.with([integer("axis", *axis as i64), text("reduction", "add")]),
-        Op::ScatterND => plain.with([text("reduction", "add")]),
         Op::Gather => plain.with([integer("axis", 0)]),
         Op::ReduceSum { axes, keep }
         | Op::ReduceMean { axes, keep }

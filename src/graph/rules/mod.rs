@@ -72,7 +72,6 @@ pub(super) fn of(op: &Op) -> Rule {
         Op::Gather => index::gather,
         Op::GatherElements { .. } => index::gather_elements,
         Op::ScatterElements { .. } => index::scatter_elements,
-        Op::ScatterND => index::scatter_nd,
         Op::RotaryEmbedding { .. } => index::rotary,
     })
 }

@@ -33,18 +33,6 @@ pub(super) fn scatter_elements([data, index, updates]: [&Typed; 3], axis: usize)
     Ok(data.clone())
 }
 
-pub(super) fn scatter_nd([data, index, updates]: [&Typed; 3]) -> Result<Typed, String> {
-    indices(index)?;
-    let Some((Dim::Fixed(depth), places)) = index.shape.split_last() else {
-        return Err("the last axis of the indices must be known".to_owned());
-    };
-    ensure(*depth <= data.shape.len(), || format!("index tuples of {depth} are too long"))?;
-    let wanted = [places, &data.shape[*depth..]].concat();
-    let fits = updates.of == data.of && updates.shape == wanted;
-    ensure(fits, || format!("updates must be {}{}", data.of, super::super::dim::shown(&wanted)))?;
-    Ok(data.clone())
-}
-
 pub(super) fn rotary([x, positions, cos, sin]: [&Typed; 4], heads: usize) -> Result<Typed, String> {
     let &[rows, length, Dim::Fixed(width)] = x.shape.as_slice() else {
         return Err("wants [rows, length, heads * size] with the last size known".to_owned());

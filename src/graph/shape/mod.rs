@@ -75,7 +75,6 @@ fn single(op: &Op, inputs: &[&Typed]) -> Result<Typed, String> {
         Op::Gather => index::gather(operands(inputs)?),
         Op::GatherElements { axis } => index::gather_elements(operands(inputs)?, *axis),
         Op::ScatterElements { axis } => index::scatter_elements(operands(inputs)?, *axis),
-        Op::ScatterND => index::scatter_nd(operands(inputs)?),
         Op::ConstantOfShape { shape, of } => Ok(Typed { of: *of, shape: shape.clone() }),
         Op::RotaryEmbedding { heads } => index::rotary(operands(inputs)?, *heads),
         Op::SimplifiedLayerNormalization { .. } | Op::Split { .. } => Err("has several results".to_owned()),
