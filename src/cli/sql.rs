@@ -29,7 +29,10 @@ pub async fn sql(store: &Store, args: &SqlArgs) -> anyhow::Result<Exit> {
                     writeln!(out, "{}", csv(values.iter().map(plain)))?;
                 }
                 SqlFormat::Json => {
-                    let object: Map<String, Value> = columns.iter().cloned().zip(values).collect();
+                    let mut object = Map::new();
+                    for (name, value) in columns.iter().zip(values) {
+                        object.insert(unused(name, &object), value);
+                    }
                     writeln!(out, "{}", Value::Object(object))?;
                 }
             }
@@ -63,6 +66,12 @@ pub async fn sql(store: &Store, args: &SqlArgs) -> anyhow::Result<Exit> {
         return Err(error.into());
     }
     Ok(Exit::Done)
+}
+
+/// The name of a column, numbered where a column before it has the same one.
+fn unused(name: &str, taken: &Map<String, Value>) -> String {
+    let numbered = (2..).map(|number| format!("{name}_{number}"));
+    std::iter::once(name.to_owned()).chain(numbered).find(|name| !taken.contains_key(name)).unwrap_or_default()
 }
 
 fn plain(value: &Value) -> String {

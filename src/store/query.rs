@@ -100,11 +100,14 @@ impl Store {
         let statement = (&mut *tx).prepare(sqlx::AssertSqlSafe(query.to_owned()).into_sql_str()).await;
         let statement = statement.map_err(|error| wrong(error, query, 0))?;
         let columns: Vec<String> = statement.columns().iter().map(|column| column.name().to_owned()).collect();
-        let wrapped = format!("{WRAP}{query}\n) q");
+        // Two columns may have one name: numbers tell them apart.
+        let numbers: Vec<String> = (0..columns.len()).map(|at| format!("\"{at}\"")).collect();
+        let numbers = if numbers.is_empty() { String::new() } else { format!("({})", numbers.join(",")) };
+        let wrapped = format!("{WRAP}{query}\n) q{numbers}");
         let mut rows = sqlx::query(sqlx::AssertSqlSafe(wrapped)).fetch(&mut *tx);
         while let Some(row) = rows.try_next().await.map_err(|error| wrong(error, query, WRAP.len()))? {
-            let object: Map<String, Value> = serde_json::from_str(row.try_get(0)?).unwrap_or_default();
-            let values = columns.iter().map(|name| object.get(name).cloned().unwrap_or_default()).collect();
+            let mut object: Map<String, Value> = serde_json::from_str(row.try_get(0)?).unwrap_or_default();
+            let values = (0..columns.len()).map(|at| object.remove(&at.to_string()).unwrap_or_default()).collect();
             each(&columns, values).map_err(sqlx::Error::Io)?;
         }
         drop(rows);

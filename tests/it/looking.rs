@@ -61,6 +61,11 @@ async fn a_finished_run_is_looked_at_from_every_side() {
     assert_eq!((lines.len(), &lines[1]["kind"], &lines[1]["nothing"]), (2, &json("\"filter\""), &Value::Null));
     let table = site.run(&["sql", question]).await.with(0).stdout;
     assert!(table.contains("nothing") && table.contains("(2 rows)"), "{table}");
+    // Columns of one name keep their values.
+    let twice = "select 1 as n, 'x' as m, 2 as n, 3 as n_2";
+    assert_eq!(site.run(&["sql", twice, "--format", "csv"]).await.with(0).stdout, "n,m,n,n_2\n1,x,2,3\n");
+    let lines = rows(&site.run(&["sql", twice, "--format", "json"]).await.with(0).stdout);
+    assert_eq!(lines[0], json(r#"{"n": 1, "m": "x", "n_2": 2, "n_2_2": 3}"#));
     for refused in [
         "delete from pairs",
         "with gone as (delete from pairs returning id) select * from gone",
