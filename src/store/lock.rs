@@ -125,7 +125,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Leaves: whatever it still has leased is free for others.
+    /// Leaves: whatever it still has leased or entered is free for others.
     pub async fn leave(self, store: &Store) -> StoreResult<()> {
         store
             .retrying(|| async {
@@ -136,6 +136,10 @@ impl Worker {
                 .bind(self.id)
                 .execute(&mut *tx)
                 .await?;
+                sqlx::query("delete from requests_under_way where worker_id = $1")
+                    .bind(self.id)
+                    .execute(&mut *tx)
+                    .await?;
                 sqlx::query("update workers set ended_at = now() where id = $1")
                     .bind(self.id)
                     .execute(&mut *tx)
