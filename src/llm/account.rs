@@ -13,6 +13,7 @@ use reqwest::header::HeaderMap;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
+use super::learnt::{Need, Needed};
 use super::local_limits::LocalLimits;
 use super::server_limits::ServerLimits;
 use super::shared_limits::{Hold, Keeper, SharedLimits, Taken};
@@ -84,17 +85,27 @@ impl Account {
         &self.limits
     }
 
-    /// Waits until a call of so many units may be sent. Dropping the future gives up the place in the queue.
-    pub(super) async fn admit(&self, units: Units) -> Admission {
-        let units = units.clamped(&self.limits);
+    /// Tells the keeper without delay what calls have used beyond their booking.
+    pub(super) async fn pay_back(&self) {
+        if let Some(shared) = self.shared.get().filter(|shared| shared.owes())
+            && let Ok(_head) = self.head.try_lock()
+        {
+            shared.ask(Need::default()).await;
+        }
+    }
+
+    /// Waits until a call may be sent. Dropping the future gives up the place in the queue.
+    pub(super) async fn admit(&self, call: impl Needed) -> Admission {
         let shared = self.shared.get();
-        let _waiting = shared.map(|shared| shared.wait(units));
+        let _waiting = shared.map(|shared| shared.wait(self.clamped(call.need())));
         let _head = if self.limits.any() { Some(self.head.lock().await) } else { None };
         loop {
             let ended = self.ended.notified();
-            match (self.try_admit(units, shared), shared) {
+            // By what was learnt while it waited.
+            let need = self.clamped(call.need());
+            match (self.try_admit(need, shared), shared) {
                 (Ok(admission), _) => return admission,
-                (Err(Hold::Ask), Some(shared)) => shared.ask(units).await,
+                (Err(Hold::Ask), Some(shared)) => shared.ask(need).await,
                 (Err(Hold::For(wait)), _) => tokio::select! {
                     () = sleep(wait) => {}
                     () = ended => {}
@@ -104,9 +115,15 @@ impl Account {
         }
     }
 
+    fn clamped(&self, mut need: Need) -> Need {
+        need.booked = need.booked.clamped(&self.limits);
+        need.expected = need.expected.min(need.booked);
+        need
+    }
+
     /// Takes every permit at this instant, or says what to wait for.
-    fn try_admit(&self, units: Units, shared: Option<&SharedLimits>) -> Result<Admission, Hold> {
-        let now = Instant::now();
+    fn try_admit(&self, need: Need, shared: Option<&SharedLimits>) -> Result<Admission, Hold> {
+        let (now, units) = (Instant::now(), need.booked);
         if let Some(until) = *lock(&self.paused_until)
             && until > now
         {
@@ -115,7 +132,7 @@ impl Account {
         let mut server = lock(&self.server);
         server.ready(units, now).map_err(Hold::For)?;
         let place = match shared {
-            Some(shared) => Place::Shared(shared.take(units, now)?),
+            Some(shared) => Place::Shared(shared.take(need, now)?),
             None => Place::Local(self.local.take(units, now).map_err(Hold::For)?),
         };
         Ok(Admission { units, sent: server.send(units), place, used: None })
@@ -147,7 +164,7 @@ impl Account {
 }
 
 impl Admission {
-    /// Puts the tokens that the call really used in place of its estimate. Without this the estimate stands, as it must for a
+    /// Puts the tokens that the call really used in place of its booking. Without this the booking stands, as it must for a
     /// call of which it is not known what the server counted.
     pub(super) fn settle(&mut self, usage: super::Usage) {
         self.used = Some(self.units.settled(usage));

@@ -7,8 +7,9 @@ use reqwest::header::HeaderMap;
 
 use super::account::{Account, Admission};
 use super::adaptive::Signal;
+use super::learnt::Needed;
 use super::slots::{Slot, Slots};
-use super::{EndpointSettings, Units, Usage};
+use super::{EndpointSettings, Usage};
 
 /// The gate of one endpoint, shared by all its calls.
 #[derive(Debug)]
@@ -30,10 +31,10 @@ impl Gate {
         Self { slots: Slots::new(settings.concurrency, settings.adaptive_concurrency), account }
     }
 
-    /// Waits until a request of so many estimated units may be sent. Dropping the future gives up the place in the queue.
-    pub(super) async fn enter(&self, units: Units) -> Pass<'_> {
+    /// Waits until a request may be sent. Dropping the future gives up the place in the queue.
+    pub(super) async fn enter(&self, call: impl Needed) -> Pass<'_> {
         let slot = self.slots.acquire().await;
-        Pass { gate: self, admission: self.account.admit(units).await, slot }
+        Pass { gate: self, admission: self.account.admit(call).await, slot }
     }
 
     /// Lets nothing of the account leave before `wait` has passed.
@@ -53,7 +54,7 @@ impl Gate {
 }
 
 impl Pass<'_> {
-    /// Puts the tokens that the call really used in place of its estimate.
+    /// Puts the tokens that the call really used in place of its booking.
     pub(super) fn settle(&mut self, usage: Usage) {
         self.admission.settle(usage);
     }
@@ -85,6 +86,7 @@ mod tests {
     use tokio::runtime::Builder;
     use tokio::time::{Instant, sleep};
 
+    use super::super::Units;
     use super::*;
 
     const MINUTE: Duration = Duration::from_mins(1);

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use super::super::learnt::{Booking, Learnt};
 use super::super::limiter::Gate;
 use super::super::{Account, EndpointSettings, Usage};
 use super::*;
-use crate::store::accounts::books::{self, Amount, Books, Lease};
+use crate::store::accounts::books::{self, Amount, Books, Lease, Want};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -50,12 +51,14 @@ impl Ledger {
         let mut books = Books { now, due: *due, ..Books::default() };
         for (slot, unused) in &ask.unused {
             *slots.entry(*slot).or_default() -= *unused;
-            books.take_back(&limits, amount(*unused));
         }
+        books.take_back(&limits, amount(ask.unexpected));
         let mut window = Units::default();
         slots.range(slot - books::SLOTS + 1..).for_each(|(_, units)| window += *units);
         books.window = amount(window);
-        let Amount { requests, input, output } = books.grant(&limits, amount(ask.want), amount(ask.least));
+        let (booked, expected) = (amount(ask.want), amount(ask.expected));
+        let want = Want { booked, expected, least: amount(ask.least), free: amount(ask.free) };
+        let Amount { requests, input, output } = books.grant(&limits, &want);
         *due = books.due;
         let units = Units { requests, input, output };
         *slots.entry(slot).or_default() += units;
@@ -172,6 +175,95 @@ async fn tokens_are_settled_across_processes_and_97_percent_are_used() {
         let total: i64 = tokens.iter().map(|(_, tokens)| tokens).sum();
         let share = total as f64 / (allowed * i64::from(minutes)) as f64;
         assert!(share >= 0.97, "{limit}: {share}");
+    }
+}
+
+/// A stage in each of several processes whose answers may be `bound` tokens long, and are as long as `used` says; prompts
+/// are estimated at 120 tokens and have 100.
+async fn stage(
+    ledger: &Arc<Ledger>,
+    settings: &EndpointSettings,
+    processes: usize,
+    bound: i64,
+    latency: Duration,
+    minutes: u32,
+    used: fn(u64, Duration) -> u32,
+) -> Vec<(Instant, i64)> {
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let (begun, end) = (Instant::now(), Instant::now() + minutes * MINUTE);
+    let mut tasks = JoinSet::new();
+    for process in 0..processes {
+        let (gate, learnt) = (gate(ledger, process, settings), Arc::new(Learnt::new(settings.token_booking)));
+        for caller in 0..64_u64 {
+            let (gate, learnt, sent) = (Arc::clone(&gate), Arc::clone(&learnt), Arc::clone(&sent));
+            tasks.spawn(async move {
+                let most = Units { requests: 1, input: 120, output: bound };
+                for call in 0.. {
+                    let Ok(mut pass) = tokio::time::timeout_at(end, gate.enter((&*learnt, most))).await else { break };
+                    let output = used(caller * 7919 + call * 104_729, begun.elapsed());
+                    let usage = Usage { prompt_tokens: Some(100), completion_tokens: Some(output) };
+                    sent.lock().unwrap().push((Instant::now(), i64::from(output) + 100));
+                    sleep(latency.mul_f64(0.5 + caller as f64 / 64.0)).await;
+                    pass.settle(usage);
+                    learnt.note(most, usage);
+                    drop(pass);
+                    gate.account().pay_back().await;
+                }
+            });
+        }
+    }
+    tasks.join_all().await;
+    Arc::try_unwrap(sent).unwrap().into_inner().unwrap()
+}
+
+fn share(sent: &[(Instant, i64)], allowed: i64, minutes: u32) -> f64 {
+    sent.iter().map(|(_, tokens)| tokens).sum::<i64>() as f64 / (allowed * i64::from(minutes)) as f64
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_far_below_max_tokens_use_the_limit_all_the_same() {
+    // 100 to 300 tokens of 1000, one in a hundred up to the bound.
+    let used = |call: u64, _| if call % 100 == 7 { 1000 } else { 100 + (call % 201) as u32 };
+    for (processes, latency) in [(1, 300), (1, 1000), (3, 300), (3, 1000), (3, 8000)] {
+        let (ledger, settings) = (Ledger::new(), settings("tokens_per_minute = 120000"));
+        let sent = stage(&ledger, &settings, processes, 1000, Duration::from_millis(latency), 5, used).await;
+        let (most, share) = (fullest_minute(&sent), share(&sent, 120_000, 5));
+        eprintln!("learnt, {processes} processes, {latency} ms: {share:.3}, fullest {most}");
+        assert!(most <= 120_000, "{processes} {latency}: {most}");
+        assert!(share >= if latency > 1000 { 0.85 } else { 0.96 }, "{processes} {latency}: {share}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_booked_at_their_bound_lose_what_is_in_flight_and_no_more() {
+    let used = |call: u64, _| 100 + (call % 201) as u32;
+    for (processes, latency) in [(1, 300), (3, 300), (1, 1000), (3, 1000)] {
+        let settings = settings("tokens_per_minute = 120000\ntoken_booking = 'most'");
+        assert_eq!(settings.token_booking, Booking::Most);
+        let sent = stage(&Ledger::new(), &settings, processes, 1000, Duration::from_millis(latency), 5, used).await;
+        let (most, share) = (fullest_minute(&sent), share(&sent, 120_000, 5));
+        eprintln!("most, {processes} processes, {latency} ms: {share:.3}, fullest {most}");
+        assert!(most <= 120_000, "{processes} {latency}: {most}");
+        // A call may use 1120 tokens and uses 300.
+        let lost = (latency as f64 / 1000.0 + 0.3) / 60.0 * (1120.0 / 300.0 - 1.0);
+        assert!(share >= 0.985 - lost, "{processes} {latency}: {share}, {lost} is lost");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_grow_pass_the_limit_by_the_calls_in_flight_at_most_and_that_is_paid_back() {
+    let used = |_, elapsed: Duration| if elapsed < Duration::from_secs(150) { 200 } else { 1000 };
+    for processes in [1, 3] {
+        let settings = settings("tokens_per_minute = 120000");
+        let sent = stage(&Ledger::new(), &settings, processes, 1000, Duration::from_secs(1), 6, used).await;
+        let most = fullest_minute(&sent);
+        eprintln!("{processes} processes: fullest {most}");
+        // 400 calls a minute, and answers that take up to a second and a half: ten are in flight, and 113 were booked.
+        let excess = 775 * 10 * 3 / 2;
+        assert!(most <= 120_000 + excess, "{processes}: {most}");
+        let later: Vec<_> = sent.iter().copied().filter(|(at, _)| *at >= sent[0].0 + 4 * MINUTE).collect();
+        assert!(fullest_minute(&later) <= 120_000);
+        assert!(share(&later, 120_000, 2) >= 0.85, "{}", share(&later, 120_000, 2));
     }
 }
 

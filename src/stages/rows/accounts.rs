@@ -9,7 +9,7 @@ use crate::ids::WorkerId;
 use crate::llm::{Ask, Grant, Keeper, KeeperError, Units};
 use crate::store::Store;
 use crate::store::accounts::Asked;
-use crate::store::accounts::books::Amount;
+use crate::store::accounts::books::{Amount, Want};
 
 /// The database as a keeper of limits.
 struct DatabaseKeeper {
@@ -35,9 +35,14 @@ impl Keeper for DatabaseKeeper {
             let asked = Asked {
                 per_minute: [limits.requests, limits.tokens, limits.input, limits.output],
                 concurrency: limits.concurrency,
-                want: amount(ask.want),
-                least: amount(ask.least),
+                want: Want {
+                    booked: amount(ask.want),
+                    expected: amount(ask.expected),
+                    least: amount(ask.least),
+                    free: amount(ask.free),
+                },
                 unused: ask.unused.into_iter().map(|(slot, unused)| (slot, amount(unused))).collect(),
+                unexpected: amount(ask.unexpected),
                 in_flight: ask.in_flight,
                 calls: ask.calls,
             };

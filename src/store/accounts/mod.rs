@@ -10,7 +10,7 @@ pub mod books;
 use sqlx::Row as _;
 use tokio::time::Instant;
 
-use self::books::{Amount, Books, Lease, PerMinute, SLOTS};
+use self::books::{Amount, Books, Lease, PerMinute, SLOTS, Want};
 use super::lock::WORKER_LOCKS;
 use super::{Store, StoreResult};
 use crate::ids::WorkerId;
@@ -26,11 +26,11 @@ pub struct Asked {
     /// Calls in flight of all workers.
     pub concurrency: Option<u32>,
     /// What the waiting calls need, and those that are expected.
-    pub want: Amount,
-    /// What the first of them needs.
-    pub least: Amount,
+    pub want: Want,
     /// What was granted in a slot and not used; negative where more was used.
     pub unused: Vec<(i64, Amount)>,
+    /// What was expected to be used of what was granted, and was not.
+    pub unexpected: Amount,
     /// Calls in flight of this worker.
     pub in_flight: u32,
     /// Calls in flight, and those that wait to be.
@@ -73,7 +73,8 @@ impl Store {
     pub async fn grant(&self, account: &str, worker: WorkerId, asked: &Asked) -> StoreResult<Granted> {
         let mut once = Some(asked.clone());
         self.retrying(|| {
-            let asked = once.take().unwrap_or_else(|| Asked { unused: Vec::new(), ..asked.clone() });
+            let unused = || Asked { unused: Vec::new(), unexpected: Amount::default(), ..asked.clone() };
+            let asked = once.take().unwrap_or_else(unused);
             async move { self.try_grant(account, worker, &asked).await }
         })
         .await
@@ -103,10 +104,8 @@ impl Store {
             .bind(column(|unused| unused.output))
             .execute(&mut *tx)
             .await?;
-            for (_, unused) in &asked.unused {
-                books.take_back(&asked.per_minute, *unused);
-            }
         }
+        books.take_back(&asked.per_minute, asked.unexpected);
         // Before the clock is read, and after the wait for the row.
         let until = Instant::now() + books::VALID;
         let row = sqlx::query(
@@ -122,7 +121,7 @@ impl Store {
         books.now = row.get(0);
         books.window = Amount { requests: row.get(1), input: row.get(2), output: row.get(3) };
         let slot = books::slot(books.now);
-        let amount = books.grant(&asked.per_minute, asked.want, asked.least);
+        let amount = books.grant(&asked.per_minute, &asked.want);
         if amount != Amount::default() {
             sqlx::query(
                 "with old as (delete from account_slots where account = $1 and slot < $2 - $6)

@@ -19,8 +19,8 @@ async fn worker(store: &Store) -> super::super::lock::Worker {
 
 fn asked(requests: i64, limit: u32) -> Asked {
     let want = Amount { requests, input: requests * 10, output: requests * 20 };
-    let least = Amount { requests: 1, input: 10, output: 20 };
-    Asked { per_minute: [Some(limit), None, None, None], want, least, ..Asked::default() }
+    let least = if requests > 0 { Amount { requests: 1, input: 10, output: 20 } } else { Amount::default() };
+    Asked { per_minute: [Some(limit), None, None, None], want: Want::from((want, least)), ..Asked::default() }
 }
 
 /// What the slots of an account hold.
@@ -64,7 +64,6 @@ async fn what_is_given_back_is_taken_off_its_slot() {
     assert_eq!(booked(&test).await, (5, 50, 100));
     let unused = vec![(first.slot, Amount { requests: 2, input: 20, output: 90 })];
     let back = Asked { unused, ..asked(0, 6000) };
-    let back = Asked { least: Amount::default(), ..back };
     assert_eq!(store.grant("a", me.id, &back).await.unwrap().amount, Amount::default());
     assert_eq!(booked(&test).await, (3, 30, 10));
 }
