@@ -38,6 +38,7 @@ pub struct Account {
 #[derive(Debug)]
 pub(super) struct Admission {
     units: Units,
+    expected: Units,
     /// All that the account had sent by then.
     sent: Units,
     place: Place,
@@ -64,12 +65,10 @@ impl Account {
         })
     }
 
-    /// From now on has the limits kept by `keeper`, under that name, for all processes; without limits there is nothing to
-    /// share. Only the first call of this counts.
+    /// From now on has the limits and pauses kept by `keeper`, under that name, for all processes. Only the first call of
+    /// this counts.
     pub fn share(&self, name: &str, keeper: impl FnOnce() -> Arc<dyn Keeper>) {
-        if self.limits.any() {
-            self.shared.get_or_init(|| SharedLimits::new(keeper(), name.to_owned(), self.limits));
-        }
+        self.shared.get_or_init(|| SharedLimits::new(keeper(), name.to_owned(), self.limits));
     }
 
     /// Gives back what this process holds of the shared limits, if none of its calls is under way or waits.
@@ -105,7 +104,13 @@ impl Account {
             let need = self.clamped(call.need());
             match (self.try_admit(need, shared), shared) {
                 (Ok(admission), _) => return admission,
-                (Err(Hold::Ask), Some(shared)) => shared.ask(need).await,
+                (Err(Hold::Ask), Some(shared)) => {
+                    // Without limits calls do not queue, and one asks for all.
+                    let _one = if self.limits.any() { None } else { Some(self.head.lock().await) };
+                    if shared.may_ask() {
+                        shared.ask(need).await;
+                    }
+                }
                 (Err(Hold::For(wait)), _) => tokio::select! {
                     () = sleep(wait) => {}
                     () = ended => {}
@@ -135,19 +140,32 @@ impl Account {
             Some(shared) => Place::Shared(shared.take(need, now)?),
             None => Place::Local(self.local.take(units, now).map_err(Hold::For)?),
         };
-        Ok(Admission { units, sent: server.send(units), place, used: None })
+        Ok(Admission { units, expected: need.expected, sent: server.send(units), place, used: None })
     }
 
-    /// Lets nothing leave before `wait` has passed.
-    pub(super) fn pause(&self, wait: Duration) {
-        let until = Instant::now() + wait;
-        let mut paused = lock(&self.paused_until);
-        *paused = Some(paused.map_or(until, |before| before.max(until)));
+    /// Lets nothing leave before `wait` has passed, from no process.
+    pub(super) async fn pause(&self, wait: Duration) {
+        {
+            let until = Instant::now() + wait;
+            let mut paused = lock(&self.paused_until);
+            *paused = Some(paused.map_or(until, |before| before.max(until)));
+        }
+        if let Some(shared) = self.shared.get() {
+            shared.pause(wait).await;
+        }
     }
 
-    /// Reads what the server says about its limits in the answer to a call.
-    pub(super) fn read(&self, headers: &HeaderMap, admission: &Admission) {
-        lock(&self.server).read(headers, admission.sent, Utc::now(), Instant::now());
+    /// Reads what the server says about its limits in the answer to a call. If another such call would find nothing left, the
+    /// other processes wait as well, until it would.
+    pub(super) async fn read(&self, headers: &HeaderMap, admission: &Admission) {
+        let ready = {
+            let (mut server, now) = (lock(&self.server), Instant::now());
+            server.read(headers, admission.sent, Utc::now(), now);
+            server.ready(admission.expected, now)
+        };
+        if let (Err(wait), Some(shared)) = (ready, self.shared.get()) {
+            shared.pause(wait).await;
+        }
     }
 
     /// Takes note that a call is over.

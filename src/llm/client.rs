@@ -175,8 +175,8 @@ impl Client {
             };
             // Paused before the slot is free, so that no waiting call slips through in between.
             match (failure.class, failure.retry_after) {
-                (FailureClass::Throttled, wait) => self.gate.pause(wait.unwrap_or(delay)),
-                (_, Some(wait)) => self.gate.pause(wait),
+                (FailureClass::Throttled, wait) => self.gate.pause(wait.unwrap_or(delay)).await,
+                (_, Some(wait)) => self.gate.pause(wait).await,
                 _ => {}
             }
             failed_at = Some(visit.index);
@@ -206,7 +206,7 @@ impl Client {
             Err(failure) => return (Err(failure), None),
         };
         let exchange = received.exchange;
-        pass.read(&exchange.headers);
+        pass.read(&exchange.headers).await;
         match received.streamed {
             Some((stream, first)) => (judge_stream(stream, transport.key()), first),
             None => (judge(exchange.status, &exchange.headers, &exchange.body, transport.key()), None),

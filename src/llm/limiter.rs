@@ -37,9 +37,9 @@ impl Gate {
         Pass { gate: self, admission: self.account.admit(call).await, slot }
     }
 
-    /// Lets nothing of the account leave before `wait` has passed.
-    pub(super) fn pause(&self, wait: Duration) {
-        self.account.pause(wait);
+    /// Lets nothing of the account leave before `wait` has passed, from no process.
+    pub(super) async fn pause(&self, wait: Duration) {
+        self.account.pause(wait).await;
     }
 
     /// Requests that may be in flight at present.
@@ -60,8 +60,8 @@ impl Pass<'_> {
     }
 
     /// Reads what the server says about its limits.
-    pub(super) fn read(&self, headers: &HeaderMap) {
-        self.gate.account.read(headers, &self.admission);
+    pub(super) async fn read(&self, headers: &HeaderMap) {
+        self.gate.account.read(headers, &self.admission).await;
     }
 
     /// Takes note of how the call went, for the concurrency.
@@ -287,8 +287,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_pause_holds_back_every_call_and_the_longest_one_counts() {
         let gate = gate(None, None);
-        gate.pause(Duration::from_secs(20));
-        gate.pause(Duration::from_secs(5));
+        gate.pause(Duration::from_secs(20)).await;
+        gate.pause(Duration::from_secs(5)).await;
         let begin = Instant::now();
         let both = tokio::join!(gate.enter(units(0)), gate.enter(units(0)));
         assert!(begin.elapsed() >= Duration::from_secs(20));

@@ -4,6 +4,9 @@
 //! at once; what it grants lies in a pool that calls draw from. A grant must be used within a quarter of a second, so that
 //! the keeper knows to that much when its units were sent, and a killed process takes no more than that with it. What was
 //! not used in time, and what a call did not use of its booking, goes back with the next question.
+//!
+//! A pause that one process hears of, the keeper is told at once; the others hear of it with the answer to their next question,
+//! which an account without limits puts every second.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -22,11 +25,18 @@ const ASK_EVERY: Duration = Duration::from_millis(200);
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// How old an answer about calls in flight may grow, so that other processes get their share.
 const LEASE_AGE: Duration = Duration::from_secs(2);
+/// How old an answer about pauses may grow.
+const NEWS_AGE: Duration = Duration::from_secs(1);
+/// A pause is told to others if it is longer than the last one by this.
+const WORTH_TELLING: Duration = Duration::from_millis(250);
 
 /// Keeps an account's limits for all processes.
 pub trait Keeper: Send + Sync {
     /// Takes back what `ask` returns, and grants of what it wants as much as may be sent now.
     fn ask<'k>(&'k self, account: &'k str, ask: Ask) -> BoxFuture<'k, Result<Grant, KeeperError>>;
+
+    /// Lets nobody send anything for so long.
+    fn pause<'k>(&'k self, account: &'k str, wait: Duration) -> BoxFuture<'k, Result<(), KeeperError>>;
 }
 
 /// A keeper that could not answer; nothing was granted.
@@ -68,6 +78,8 @@ pub struct Grant {
     pub until: Instant,
     /// Calls that may be in flight, until the next answer.
     pub calls: u32,
+    /// Until when nothing may be sent, as some process was told.
+    pub paused_until: Option<Instant>,
 }
 
 /// The units of one call, by the slots of the grants that they came from.
@@ -121,6 +133,10 @@ struct Pool {
     lease: u32,
     asked: Option<Instant>,
     next: Option<Instant>,
+    /// As the keeper last said.
+    paused_until: Option<Instant>,
+    /// The end of the last pause that the keeper was told.
+    told: Option<Instant>,
 }
 
 /// What a call that cannot be sent now has to do.
@@ -161,18 +177,40 @@ impl SharedLimits {
         let mut pool = self.pool();
         let units = need.booked;
         pool.expire(now);
-        let stale = || pool.asked.is_none_or(|asked| now.duration_since(asked) >= LEASE_AGE);
-        let has_slot = self.limits.concurrency.is_none() || pool.in_flight < pool.lease && !stale();
+        let older = |age| pool.asked.is_none_or(|asked| now.duration_since(asked) >= age);
+        let paused = pool.paused_until.filter(|until| *until > now);
+        let has_news = self.limits.any() || !older(NEWS_AGE);
+        let has_slot = self.limits.concurrency.is_none() || pool.in_flight < pool.lease && !older(LEASE_AGE);
         let has_units = !self.limits.has_rates() || units.within(pool.held());
-        if has_slot && has_units {
+        if paused.is_none() && has_news && has_slot && has_units {
             pool.in_flight += 1;
             pool.taken.booked += units;
             pool.taken.expected += need.expected;
             return Ok(pool.draw(units));
         }
         match pool.next {
-            Some(next) if next > now => Err(Hold::For(next - now)),
+            Some(next) if next > now => Err(Hold::For(paused.map_or(next, |until| until.min(next)) - now)),
             _ => Err(Hold::Ask),
+        }
+    }
+
+    /// Whether the keeper may be asked by now.
+    pub(super) fn may_ask(&self) -> bool {
+        self.pool().next.is_none_or(|next| next <= Instant::now())
+    }
+
+    /// Tells the keeper of a pause, unless it knows.
+    pub(super) async fn pause(&self, wait: Duration) {
+        {
+            let (mut pool, until) = (self.pool(), Instant::now() + wait);
+            let known = pool.told.max(pool.paused_until);
+            if wait < WORTH_TELLING || known.is_some_and(|known| until < known + WORTH_TELLING) {
+                return;
+            }
+            pool.told = Some(until);
+        }
+        if let Err(error) = self.keeper.pause(&self.account, wait).await {
+            tracing::warn!(account = %self.account, "other processes do not hear of a pause: {error}");
         }
     }
 
@@ -194,7 +232,7 @@ impl SharedLimits {
             for granted in pool.grants.drain(..).collect::<Vec<_>>() {
                 pool.lapse(granted);
             }
-            if pool.unused.is_empty() && pool.lease == 0 {
+            if pool.unused.is_empty() && pool.lease == 0 || !self.limits.any() {
                 return;
             }
             (pool.taken, pool.lease) = (Need::default(), 0);
@@ -212,12 +250,17 @@ impl SharedLimits {
                 if self.limits.concurrency.is_some() {
                     pool.lease = grant.calls;
                 }
+                pool.paused_until = grant.paused_until;
+                if grant.paused_until.is_some() {
+                    pool.next = Some(Instant::now() + NEWS_AGE);
+                }
                 if grant.units != Units::default() {
                     pool.grants.push_back(Granted { grant, used });
                 }
             }
             Err(error) => {
-                tracing::warn!(account = %self.account, "{error}; nothing is sent until they can be");
+                let outcome = if self.limits.any() { "nothing is sent until they can be" } else { "it has none" };
+                tracing::warn!(account = %self.account, "{error}; {outcome}");
                 self.pool().next = Some(Instant::now() + ASK_AGAIN);
             }
         }
@@ -225,8 +268,8 @@ impl SharedLimits {
 
     /// Whether a call has used more than its booking, which the keeper is to know soon, and may be asked now.
     pub(super) fn owes(&self) -> bool {
-        let pool = self.pool();
-        pool.owes && pool.next.is_none_or(|next| next <= Instant::now())
+        let owes = self.pool().owes;
+        owes && self.may_ask()
     }
 
     /// Takes note that a call is over. Without `used` its booking stands, as it must for a call of which it is not known

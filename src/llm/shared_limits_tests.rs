@@ -21,6 +21,7 @@ struct Ledger {
     leases: Mutex<HashMap<usize, Lease>>,
     asked: AtomicU32,
     away: AtomicU32,
+    paused: Mutex<Option<Instant>>,
 }
 
 /// The keeper of one process.
@@ -37,6 +38,7 @@ impl Ledger {
             leases: Mutex::default(),
             asked: AtomicU32::new(0),
             away: AtomicU32::new(0),
+            paused: Mutex::default(),
         })
     }
 
@@ -58,6 +60,8 @@ impl Ledger {
         books.window = amount(window);
         let (booked, expected) = (amount(ask.want), amount(ask.expected));
         let want = Want { booked, expected, least: amount(ask.least), free: amount(ask.free) };
+        let paused_until = self.paused.lock().unwrap().filter(|until| *until > Instant::now());
+        let want = if paused_until.is_none() { want } else { Want::default() };
         let Amount { requests, input, output } = books.grant(&limits, &want);
         *due = books.due;
         let units = Units { requests, input, output };
@@ -67,7 +71,7 @@ impl Ledger {
         let others: Vec<Lease> = leases.values().copied().collect();
         let calls = ask.limits.concurrency.map_or(u32::MAX, |limit| books::lease(limit, ask.calls, &others));
         leases.insert(number, Lease { calls: calls.max(ask.in_flight), wanted: ask.calls });
-        Grant { slot, units, until: Instant::now() + books::VALID, calls }
+        Grant { slot, units, until: Instant::now() + books::VALID, calls, paused_until }
     }
 }
 
@@ -83,6 +87,21 @@ impl Keeper for Process {
             sleep(Duration::from_millis(2)).await;
             Ok(grant)
         })
+    }
+
+    fn pause<'k>(&'k self, _: &'k str, wait: Duration) -> BoxFuture<'k, Result<(), KeeperError>> {
+        Box::pin(async move {
+            sleep(Duration::from_millis(2)).await;
+            self.ledger.pause(wait);
+            Ok(())
+        })
+    }
+}
+
+impl Ledger {
+    fn pause(&self, wait: Duration) {
+        let mut paused = self.paused.lock().unwrap();
+        *paused = (*paused).max(Some(Instant::now() + wait));
     }
 }
 
@@ -334,4 +353,71 @@ async fn nothing_is_sent_while_the_keeper_is_away() {
     let begin = Instant::now();
     drop(gate.enter(call).await);
     assert!(begin.elapsed() <= Duration::from_secs(2));
+}
+
+/// Sends from a process as fast as it may until `end`.
+fn sending(gate: &Arc<Gate>, end: Instant) -> tokio::task::JoinHandle<Vec<Instant>> {
+    let gate = Arc::clone(gate);
+    tokio::spawn(async move {
+        let mut sent = Vec::new();
+        while let Ok(pass) = tokio::time::timeout_at(end, gate.enter(CALL)).await {
+            sent.push(Instant::now());
+            sleep(Duration::from_millis(20)).await;
+            drop(pass);
+        }
+        sent
+    })
+}
+
+const CALL: Units = Units { requests: 1, input: 10, output: 10 };
+
+/// A process goes on until another hears of a pause, within so long, and then waits for its end.
+fn pauses_with(sent: &[Instant], told: Instant, within: Duration, pause: Duration) {
+    assert!(sent.iter().any(|at| *at < told), "it sent before");
+    let meanwhile = sent.iter().filter(|at| (told + within..told + pause).contains(at)).count();
+    assert_eq!(meanwhile, 0, "sent while it was paused");
+    let after = sent.iter().find(|at| **at >= told + pause).expect("it goes on afterwards");
+    assert!(*after <= told + pause + Duration::from_secs(2), "{:?}", *after - told);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_one_process_is_told_holds_for_all() {
+    let limits = ["", "requests_per_minute = 6000", "account_concurrency = 8", "tokens_per_minute = 90000"];
+    for (limits, within) in limits.into_iter().zip([1100, 600, 2200, 600]) {
+        let (ledger, settings) = (Ledger::new(), settings(limits));
+        let (one, other) = (gate(&ledger, 0, &settings), gate(&ledger, 1, &settings));
+        let end = Instant::now() + Duration::from_secs(60);
+        let (first, second) = (sending(&one, end), sending(&other, end));
+        sleep(Duration::from_secs(10)).await;
+        let (told, pause) = (Instant::now(), Duration::from_secs(30));
+        let asked = ledger.asked.load(Ordering::Relaxed);
+        one.pause(pause).await;
+        let (first, second) = (first.await.unwrap(), second.await.unwrap());
+        pauses_with(&first, told, Duration::from_millis(3), pause);
+        pauses_with(&second, told, Duration::from_millis(within), pause);
+        let asked = ledger.asked.load(Ordering::Relaxed) - asked;
+        assert!(asked < 2 * 35 + 2 * 6 * 21, "{limits}: {asked} questions");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_headers_say_is_left_holds_for_all_processes() {
+    let (ledger, settings) = (Ledger::new(), settings(""));
+    let (one, other) = (gate(&ledger, 0, &settings), gate(&ledger, 1, &settings));
+    let second = sending(&other, Instant::now() + Duration::from_secs(40));
+    sleep(Duration::from_secs(5)).await;
+    let mut headers = reqwest::header::HeaderMap::new();
+    headers.insert("x-ratelimit-remaining-requests", reqwest::header::HeaderValue::from_static("0"));
+    headers.insert("x-ratelimit-reset-requests", reqwest::header::HeaderValue::from_static("20s"));
+    let pass = one.enter(CALL).await;
+    let told = Instant::now();
+    pass.read(&headers).await;
+    drop(pass);
+    pauses_with(&second.await.unwrap(), told, Duration::from_millis(1100), Duration::from_secs(20));
+    // A pause that is over in no time is not worth telling.
+    headers.insert("x-ratelimit-reset-requests", reqwest::header::HeaderValue::from_static("100ms"));
+    let pass = one.enter(CALL).await;
+    let before = *ledger.paused.lock().unwrap();
+    pass.read(&headers).await;
+    assert_eq!(*ledger.paused.lock().unwrap(), before);
 }

@@ -69,6 +69,27 @@ async fn what_is_given_back_is_taken_off_its_slot() {
 }
 
 #[tokio::test]
+async fn while_an_account_is_paused_nothing_is_granted_and_whoever_has_no_limits_hears_of_it() {
+    let test = TestDatabase::new().await;
+    let store = Store::from(test.database.clone());
+    store.enter_account("a").await.unwrap();
+    let me = worker(&store).await;
+    let free = Asked::default();
+    assert_eq!(store.grant("a", me.id, &free).await.unwrap().paused_until, None);
+    store.pause_account("a", Duration::from_secs(300)).await.unwrap();
+    store.pause_account("a", Duration::from_secs(100)).await.unwrap();
+    for asked in [free.clone(), asked(5, 6000)] {
+        let granted = store.grant("a", me.id, &asked).await.unwrap();
+        assert_eq!(granted.amount, Amount::default());
+        let left = granted.paused_until.unwrap() - Instant::now();
+        assert!((200..=300).contains(&left.as_secs()), "the longer one counts: {left:?}");
+    }
+    sqlx::query("update accounts set paused_until = 0").execute(test.pool()).await.unwrap();
+    assert_eq!(store.grant("a", me.id, &free).await.unwrap().paused_until, None);
+    assert_eq!(store.grant("a", me.id, &asked(5, 6000)).await.unwrap().amount.requests, 5);
+}
+
+#[tokio::test]
 async fn a_lease_ends_with_the_lock_of_its_worker() {
     let test = TestDatabase::new().await;
     let store = Store::from(test.database.clone());
