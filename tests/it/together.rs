@@ -110,13 +110,15 @@ async fn whoever_waits_for_an_answer_that_does_not_come_asks_by_its_own_policy()
     let one = alike(&server.url, "");
     let (_, stage) = one.split_once("[[stages]]\nname = \"describe\"").unwrap();
     site.write("pipeline.toml", format!("{one}\n[[stages]]\nname = \"other\"{stage}{SPLIT}\n"));
-    site.run(&["run", "pipeline.toml"]).await.with(0);
+    // Which of the two asks first is chance; one that asks first and gives up has no row at all.
+    let ended = site.run(&["run", "pipeline.toml"]).await;
+    assert!(matches!(ended.code, Some(0 | 1)), "{ended:?}");
     let snippets = site.number("select count(*) from snippets").await;
     let described = async |name: &str| -> i64 {
         let query = "select count(*) from descriptions e join stages s on s.id = e.stage_id where s.name = $1";
         sqlx::query_scalar(query).bind(name).fetch_one(site.pool()).await.unwrap()
     };
-    // The stage that may ask again has all its answers, whether it asked first or waited for the one that gave up.
+    // The stage that may ask again has all its answers, whether it asked first or waited.
     assert_eq!(described("other").await, snippets);
     assert!(described("describe").await <= snippets);
     for (reference, asked) in server.asked() {
