@@ -10,7 +10,7 @@ use super::{Store, StoreResult};
 use crate::ids::{CallId, StageId, WorkerId};
 
 /// What became of requests that were to be entered.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Entered {
     /// Those that are entered for this stage of this worker now. All others are somebody else's.
     pub mine: HashSet<[u8; 16]>,
@@ -28,6 +28,9 @@ impl Store {
         stage: StageId,
         keys: &HashSet<[u8; 16]>,
     ) -> StoreResult<Entered> {
+        if keys.is_empty() {
+            return Ok(Entered::default());
+        }
         let mut keys: Vec<[u8; 16]> = keys.iter().copied().collect();
         // In one order, so that two who enter the same ones do not wait for each other.
         keys.sort_unstable();
