@@ -197,7 +197,7 @@ async fn front(
     let Ok(mut json) = serde_json::from_slice::<Value>(&body) else {
         // A file of results: each answer quotes the key.
         let text = String::from_utf8(body.to_vec()).unwrap();
-        return (status, text.replace("\"content\":\"", &format!("\"content\":\"{key} ")).into_bytes());
+        return (status, text.replace("\"content\":\"", &format!("\"content\":\"# {key}\\n")).into_bytes());
     };
     if json["object"] == "batch" {
         json["errors"] = json!({"data": [{"message": format!("wrong key {key}"), "code": key}]});

@@ -66,7 +66,8 @@ impl From<(Amount, Amount)> for Want {
 impl Want {
     /// What is expected to be used of a part of what is booked, by a measure.
     fn expected(&self, part: Amount, of: fn(Amount) -> i64) -> f64 {
-        let share = |part: i64, expected: i64, all: i64| if all > 0 { part * expected / all } else { part };
+        let share =
+            |part: i64, expected: i64, all: i64| if all > 0 { part.saturating_mul(expected) / all } else { part };
         let Amount { requests, input, output } = part;
         of(Amount {
             requests,
