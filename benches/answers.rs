@@ -1,5 +1,5 @@
-//! Measures answers per second of a describe stage, each durably committed, against a server that answers at once and
-//! one that takes 200 ms; 256 calls in flight.
+//! Measures answers per second of a describe stage, each durably committed, against a server that answers at once, with and
+//! without a cap on money, and one that takes 200 ms; 256 calls in flight.
 //!
 //! ```text
 //! cargo bench --bench answers -- FOLDER      # or CODEPMP_BENCH_ARCHIVES=FOLDER
@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use codepmp::engine::runner::Options;
 use codepmp::llm::{CallResult, ChatRequest, Client, EndpointSettings, Message, Role, Sampling};
+use codepmp::store::budget::Caps;
 use futures::StreamExt as _;
 use support::{corpus, database, head, row, runtime, say, server};
 use tokio_util::sync::CancellationToken;
@@ -87,8 +88,15 @@ async fn compare() -> support::Result<()> {
 
     let bare = calls(&fast.1, ANSWERS).await?;
     let mut rates = Vec::new();
-    for (stage, answers) in [("fast", ANSWERS), ("slow", SLOW_ANSWERS)] {
-        let (outcome, seconds) = database::run(&store, &pipeline, dir.path(), select(stage, Some(answers))).await?;
+    let cap = Caps { microdollars: Some(1_000_000_000), tokens: None };
+    for (stage, answers, caps) in [
+        ("fast", ANSWERS, Caps::default()),
+        ("capped", ANSWERS, cap),
+        ("slow", SLOW_ANSWERS, Caps::default()),
+        ("slow-capped", SLOW_ANSWERS, cap),
+    ] {
+        let options = Options { caps, ..select(stage, Some(answers)) };
+        let (outcome, seconds) = database::run(&store, &pipeline, dir.path(), options).await?;
         let meter = outcome.meters.iter().find(|meter| meter.name == stage).ok_or("no such stage")?;
         let kept: i64 = sqlx::query_scalar(
             "select count(*) from descriptions e join stages s on s.id = e.stage_id where s.name = $1",
@@ -102,7 +110,9 @@ async fn compare() -> support::Result<()> {
     head()?;
     row("client alone, nothing kept", bare, 5000.0, "answers/s", "the limit, for scale")?;
     row("answers committed, zero latency", rates[0], 5000.0, "answers/s", "100 %")?;
-    row("answers committed, 200 ms", rates[1], IN_FLIGHT as f64 / LATENCY.as_secs_f64(), "answers/s", "95 %")?;
+    row("the same under a cap, to those without", rates[1], rates[0], "answers/s", "80 %")?;
+    row("answers committed, 200 ms under a cap, to those without", rates[3], rates[2], "answers/s", "80 %")?;
+    row("answers committed, 200 ms", rates[2], IN_FLIGHT as f64 / LATENCY.as_secs_f64(), "answers/s", "95 %")?;
     database.close().await;
     Ok(())
 }
@@ -134,12 +144,14 @@ fn pipeline(fast: &str, slow: &str) -> String {
          [[stages.sources]]\nkind = \"jsonl\"\npath = \"texts.jsonl\"\n\
          [[stages]]\nname = \"parse\"\nkind = \"parse\"\nneeds = [\"ingest\"]\n",
     );
-    for (name, url, temperature) in [("fast", fast, "0.5"), ("slow", slow, "0.6")] {
+    let stages = [("fast", fast, 0.5), ("capped", fast, 0.6), ("slow", slow, 0.7), ("slow-capped", slow, 0.8)];
+    for (name, url, temperature) in stages {
         let _ = write!(
             text,
             "[endpoints.{name}]\nbase_url = \"{url}\"\nmodel = \"fixed\"\nconcurrency = {IN_FLIGHT}\n\
+             price_input_per_million = 1.0\nprice_output_per_million = 2.0\n\
              [[stages]]\nname = \"{name}\"\nkind = \"describe\"\nneeds = [\"parse\"]\nendpoint = \"{name}\"\n\
-             sampling = {{ temperature = {temperature} }}\nprompt.user = \"Describe this:\\n{{{{ code }}}}\"\n",
+             sampling = {{ temperature = {temperature}, max_tokens = 200 }}\nprompt.user = \"Describe this:\\n{{{{ code }}}}\"\n",
         );
     }
     text

@@ -13,6 +13,7 @@ use reqwest::header::HeaderMap;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
+use super::learnt::{Need, Needed};
 use super::local_limits::LocalLimits;
 use super::server_limits::ServerLimits;
 use super::shared_limits::{Hold, Keeper, SharedLimits, Taken};
@@ -37,6 +38,7 @@ pub struct Account {
 #[derive(Debug)]
 pub(super) struct Admission {
     units: Units,
+    expected: Units,
     /// All that the account had sent by then.
     sent: Units,
     place: Place,
@@ -63,12 +65,10 @@ impl Account {
         })
     }
 
-    /// From now on has the limits kept by `keeper`, under that name, for all processes; without limits there is nothing to
-    /// share. Only the first call of this counts.
+    /// From now on has the limits and pauses kept by `keeper`, under that name, for all processes. Only the first call of
+    /// this counts.
     pub fn share(&self, name: &str, keeper: impl FnOnce() -> Arc<dyn Keeper>) {
-        if self.limits.any() {
-            self.shared.get_or_init(|| SharedLimits::new(keeper(), name.to_owned(), self.limits));
-        }
+        self.shared.get_or_init(|| SharedLimits::new(keeper(), name.to_owned(), self.limits));
     }
 
     /// Gives back what this process holds of the shared limits, if none of its calls is under way or waits.
@@ -84,17 +84,33 @@ impl Account {
         &self.limits
     }
 
-    /// Waits until a call of so many units may be sent. Dropping the future gives up the place in the queue.
-    pub(super) async fn admit(&self, units: Units) -> Admission {
-        let units = units.clamped(&self.limits);
+    /// Tells the keeper without delay what calls have used beyond their booking.
+    pub(super) async fn pay_back(&self) {
+        if let Some(shared) = self.shared.get().filter(|shared| shared.owes())
+            && let Ok(_head) = self.head.try_lock()
+        {
+            shared.ask(Need::default()).await;
+        }
+    }
+
+    /// Waits until a call may be sent. Dropping the future gives up the place in the queue.
+    pub(super) async fn admit(&self, call: impl Needed) -> Admission {
         let shared = self.shared.get();
-        let _waiting = shared.map(|shared| shared.wait(units));
+        let _waiting = shared.map(|shared| shared.wait(self.clamped(call.need())));
         let _head = if self.limits.any() { Some(self.head.lock().await) } else { None };
         loop {
             let ended = self.ended.notified();
-            match (self.try_admit(units, shared), shared) {
+            // By what was learnt while it waited.
+            let need = self.clamped(call.need());
+            match (self.try_admit(need, shared), shared) {
                 (Ok(admission), _) => return admission,
-                (Err(Hold::Ask), Some(shared)) => shared.ask(units).await,
+                (Err(Hold::Ask), Some(shared)) => {
+                    // Without limits calls do not queue, and one asks for all.
+                    let _one = if self.limits.any() { None } else { Some(self.head.lock().await) };
+                    if shared.may_ask() {
+                        shared.ask(need).await;
+                    }
+                }
                 (Err(Hold::For(wait)), _) => tokio::select! {
                     () = sleep(wait) => {}
                     () = ended => {}
@@ -104,9 +120,15 @@ impl Account {
         }
     }
 
+    fn clamped(&self, mut need: Need) -> Need {
+        need.booked = need.booked.clamped(&self.limits);
+        need.expected = need.expected.min(need.booked);
+        need
+    }
+
     /// Takes every permit at this instant, or says what to wait for.
-    fn try_admit(&self, units: Units, shared: Option<&SharedLimits>) -> Result<Admission, Hold> {
-        let now = Instant::now();
+    fn try_admit(&self, need: Need, shared: Option<&SharedLimits>) -> Result<Admission, Hold> {
+        let (now, units) = (Instant::now(), need.booked);
         if let Some(until) = *lock(&self.paused_until)
             && until > now
         {
@@ -115,22 +137,35 @@ impl Account {
         let mut server = lock(&self.server);
         server.ready(units, now).map_err(Hold::For)?;
         let place = match shared {
-            Some(shared) => Place::Shared(shared.take(units, now)?),
+            Some(shared) => Place::Shared(shared.take(need, now)?),
             None => Place::Local(self.local.take(units, now).map_err(Hold::For)?),
         };
-        Ok(Admission { units, sent: server.send(units), place, used: None })
+        Ok(Admission { units, expected: need.expected, sent: server.send(units), place, used: None })
     }
 
-    /// Lets nothing leave before `wait` has passed.
-    pub(super) fn pause(&self, wait: Duration) {
-        let until = Instant::now() + wait;
-        let mut paused = lock(&self.paused_until);
-        *paused = Some(paused.map_or(until, |before| before.max(until)));
+    /// Lets nothing leave before `wait` has passed, from no process.
+    pub(super) async fn pause(&self, wait: Duration) {
+        {
+            let until = Instant::now() + wait;
+            let mut paused = lock(&self.paused_until);
+            *paused = Some(paused.map_or(until, |before| before.max(until)));
+        }
+        if let Some(shared) = self.shared.get() {
+            shared.pause(wait).await;
+        }
     }
 
-    /// Reads what the server says about its limits in the answer to a call.
-    pub(super) fn read(&self, headers: &HeaderMap, admission: &Admission) {
-        lock(&self.server).read(headers, admission.sent, Utc::now(), Instant::now());
+    /// Reads what the server says about its limits in the answer to a call. If another such call would find nothing left, the
+    /// other processes wait as well, until it would.
+    pub(super) async fn read(&self, headers: &HeaderMap, admission: &Admission) {
+        let ready = {
+            let (mut server, now) = (lock(&self.server), Instant::now());
+            server.read(headers, admission.sent, Utc::now(), now);
+            server.ready(admission.expected, now)
+        };
+        if let (Err(wait), Some(shared)) = (ready, self.shared.get()) {
+            shared.pause(wait).await;
+        }
     }
 
     /// Takes note that a call is over.
@@ -147,7 +182,7 @@ impl Account {
 }
 
 impl Admission {
-    /// Puts the tokens that the call really used in place of its estimate. Without this the estimate stands, as it must for a
+    /// Puts the tokens that the call really used in place of its booking. Without this the booking stands, as it must for a
     /// call of which it is not known what the server counted.
     pub(super) fn settle(&mut self, usage: super::Usage) {
         self.used = Some(self.units.settled(usage));

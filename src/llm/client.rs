@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::adaptive::Signal;
 use super::endpoint::parse_base_url;
 use super::key::ApiKey;
+use super::learnt::Learnt;
 use super::limiter::{Gate, Pass};
 use super::parts::Parts;
 use super::replicas::Replicas;
@@ -28,6 +29,7 @@ use super::{
 pub struct Client {
     replicas: Replicas,
     gate: Gate,
+    learnt: Learnt,
     retry: Retry,
     settings: EndpointSettings,
 }
@@ -72,6 +74,7 @@ impl Client {
         Ok(Self {
             replicas: Replicas::new(transports),
             gate: Gate::new(&settings, account),
+            learnt: Learnt::new(settings.token_booking),
             retry: Retry::new(settings.max_attempts),
             settings,
         })
@@ -136,10 +139,11 @@ impl Client {
         let mut failed = Failed::default();
         let mut failed_at = None;
         let result = loop {
+            let most = Units::of(parts.request());
             let mut pass = tokio::select! {
                 biased;
                 () = cancel.cancelled() => break CallResult::Cancelled,
-                pass = self.gate.enter(Units::of(parts.request())) => pass,
+                pass = self.gate.enter((&self.learnt, most)) => pass,
             };
             let mut visit = self.replicas.visit(failed_at);
             let (started_at, begun) = (Utc::now(), Instant::now());
@@ -150,6 +154,7 @@ impl Client {
             let attempt = Attempt::new(started_at, latency, first_token, &result);
             if let Some(usage) = attempt.usage {
                 pass.settle(usage);
+                self.learnt.note(most, usage);
             }
             attempts.push(attempt);
             let mut failure = match result {
@@ -170,8 +175,8 @@ impl Client {
             };
             // Paused before the slot is free, so that no waiting call slips through in between.
             match (failure.class, failure.retry_after) {
-                (FailureClass::Throttled, wait) => self.gate.pause(wait.unwrap_or(delay)),
-                (_, Some(wait)) => self.gate.pause(wait),
+                (FailureClass::Throttled, wait) => self.gate.pause(wait.unwrap_or(delay)).await,
+                (_, Some(wait)) => self.gate.pause(wait).await,
                 _ => {}
             }
             failed_at = Some(visit.index);
@@ -183,6 +188,7 @@ impl Client {
                 () = sleep(delay) => {}
             }
         };
+        self.gate.account().pay_back().await;
         Outcome { attempts, result }
     }
 
@@ -200,7 +206,7 @@ impl Client {
             Err(failure) => return (Err(failure), None),
         };
         let exchange = received.exchange;
-        pass.read(&exchange.headers);
+        pass.read(&exchange.headers).await;
         match received.streamed {
             Some((stream, first)) => (judge_stream(stream, transport.key()), first),
             None => (judge(exchange.status, &exchange.headers, &exchange.body, transport.key()), None),

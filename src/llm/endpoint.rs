@@ -7,7 +7,7 @@ use reqwest::Url;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{BatchSettings, Limits, Prices};
+use super::{BatchSettings, Booking, Limits, Prices};
 
 /// Where a model is asked, and how hard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -57,6 +57,12 @@ pub struct EndpointSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub output_tokens_per_minute: Option<u32>,
+    /// What is booked of the limits by tokens before a call is sent. `learnt`: what nearly all of the last answers stayed
+    /// within, so that the whole allowance is used though `max_tokens` is far above what answers need; should answers grow
+    /// longer all at once, those in flight may pass the limit once. `most`: `max_tokens`, which never passes a limit, and
+    /// suits servers that count `max_tokens` themselves.
+    #[serde(default)]
+    pub token_booking: Booking,
     /// Requests of the account in flight at once, at most, of all processes together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
@@ -150,6 +156,7 @@ impl EndpointSettings {
             tokens_per_minute: None,
             input_tokens_per_minute: None,
             output_tokens_per_minute: None,
+            token_booking: Booking::default(),
             account_concurrency: None,
             timeout_seconds: default_timeout_seconds(),
             stream: false,

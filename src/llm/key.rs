@@ -1,7 +1,9 @@
 //! An endpoint's key. It leaves this module only inside a header that is marked sensitive.
 
+use memchr::memmem;
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 
 use super::SettingsError;
 
@@ -57,6 +59,34 @@ impl ApiKey {
             *text = text.replace(key, MASK);
         }
     }
+
+    /// Takes the key out of every text of a reply, as [`ApiKey::scrub_answer`] does.
+    pub(super) fn scrub_value(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => self.scrub_answer(text),
+            Value::Array(values) => values.iter_mut().for_each(|value| self.scrub_value(value)),
+            Value::Object(fields) => fields.values_mut().for_each(|value| self.scrub_value(value)),
+            _ => {}
+        }
+    }
+
+    /// Moves what has come of a stream of bytes from `held` to `out`, without the key, as [`ApiKey::scrub_answer`] does. What
+    /// may be the start of a key stays held until more has come, or the stream has `ended`.
+    pub(super) fn scrub_bytes(&self, held: &mut Vec<u8>, out: &mut Vec<u8>, ended: bool) {
+        let key = self.0.expose_secret().as_bytes();
+        if key.len() >= UNMISTAKABLE {
+            while let Some(at) = memmem::find(held, key) {
+                out.extend(held.drain(..at));
+                out.extend(MASK.as_bytes());
+                held.drain(..key.len());
+            }
+            if !ended {
+                out.extend(held.drain(..held.len().saturating_sub(key.len() - 1)));
+                return;
+            }
+        }
+        out.append(held);
+    }
 }
 
 fn problem(message: String) -> SettingsError {
@@ -91,5 +121,20 @@ mod tests {
         let mut echoed = "key is sk-0123456789abcdef!".to_owned();
         ApiKey::new(&"sk-0123456789abcdef".to_owned().into()).unwrap().scrub_answer(&mut echoed);
         assert_eq!(echoed, "key is [key]!");
+    }
+
+    #[test]
+    fn a_key_is_taken_out_of_bytes_however_they_are_cut() {
+        let key = ApiKey::new(&"sk-0123456789abcdef".to_owned().into()).unwrap();
+        let text = b"a sk-0123456789abcdef, sk-0123456789abcdefsk-0123456789abcdef, sk-0123456789abcde";
+        for size in 1..text.len() {
+            let (mut held, mut out) = (Vec::new(), Vec::new());
+            for piece in text.chunks(size) {
+                held.extend(piece);
+                key.scrub_bytes(&mut held, &mut out, false);
+            }
+            key.scrub_bytes(&mut held, &mut out, true);
+            assert_eq!(String::from_utf8(out).unwrap(), "a [key], [key][key], sk-0123456789abcde", "{size}");
+        }
     }
 }

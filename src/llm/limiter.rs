@@ -7,8 +7,9 @@ use reqwest::header::HeaderMap;
 
 use super::account::{Account, Admission};
 use super::adaptive::Signal;
+use super::learnt::Needed;
 use super::slots::{Slot, Slots};
-use super::{EndpointSettings, Units, Usage};
+use super::{EndpointSettings, Usage};
 
 /// The gate of one endpoint, shared by all its calls.
 #[derive(Debug)]
@@ -30,15 +31,15 @@ impl Gate {
         Self { slots: Slots::new(settings.concurrency, settings.adaptive_concurrency), account }
     }
 
-    /// Waits until a request of so many estimated units may be sent. Dropping the future gives up the place in the queue.
-    pub(super) async fn enter(&self, units: Units) -> Pass<'_> {
+    /// Waits until a request may be sent. Dropping the future gives up the place in the queue.
+    pub(super) async fn enter(&self, call: impl Needed) -> Pass<'_> {
         let slot = self.slots.acquire().await;
-        Pass { gate: self, admission: self.account.admit(units).await, slot }
+        Pass { gate: self, admission: self.account.admit(call).await, slot }
     }
 
-    /// Lets nothing of the account leave before `wait` has passed.
-    pub(super) fn pause(&self, wait: Duration) {
-        self.account.pause(wait);
+    /// Lets nothing of the account leave before `wait` has passed, from no process.
+    pub(super) async fn pause(&self, wait: Duration) {
+        self.account.pause(wait).await;
     }
 
     /// Requests that may be in flight at present.
@@ -53,14 +54,14 @@ impl Gate {
 }
 
 impl Pass<'_> {
-    /// Puts the tokens that the call really used in place of its estimate.
+    /// Puts the tokens that the call really used in place of its booking.
     pub(super) fn settle(&mut self, usage: Usage) {
         self.admission.settle(usage);
     }
 
     /// Reads what the server says about its limits.
-    pub(super) fn read(&self, headers: &HeaderMap) {
-        self.gate.account.read(headers, &self.admission);
+    pub(super) async fn read(&self, headers: &HeaderMap) {
+        self.gate.account.read(headers, &self.admission).await;
     }
 
     /// Takes note of how the call went, for the concurrency.
@@ -85,6 +86,7 @@ mod tests {
     use tokio::runtime::Builder;
     use tokio::time::{Instant, sleep};
 
+    use super::super::Units;
     use super::*;
 
     const MINUTE: Duration = Duration::from_mins(1);
@@ -285,8 +287,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_pause_holds_back_every_call_and_the_longest_one_counts() {
         let gate = gate(None, None);
-        gate.pause(Duration::from_secs(20));
-        gate.pause(Duration::from_secs(5));
+        gate.pause(Duration::from_secs(20)).await;
+        gate.pause(Duration::from_secs(5)).await;
         let begin = Instant::now();
         let both = tokio::join!(gate.enter(units(0)), gate.enter(units(0)));
         assert!(begin.elapsed() >= Duration::from_secs(20));

@@ -6,7 +6,8 @@
 //!
 //! Invariants:
 //! - A request is written only while its [`Account`] is not paused, and inside that account's limits, which a [`Keeper`]
-//!   keeps for all processes; without one this process keeps them by itself.
+//!   keeps for all processes; without one this process keeps them by itself. How far answers that grow longer than any
+//!   before them may pass a limit by tokens, [`Booking`] says.
 //! - Cancelling stops waits. A request that was written is read to its end, since its answer may have been paid for.
 //! - The key is in the `authorization` header and nowhere else: not in messages, `Debug`, or answers.
 //! - Nothing a server sends is trusted: bodies are bounded, messages shortened, waits capped.
@@ -23,6 +24,7 @@ mod endpoint;
 mod estimate;
 mod failure;
 mod key;
+mod learnt;
 mod limiter;
 mod local_limits;
 mod outcome;
@@ -61,6 +63,7 @@ pub use client::Client;
 pub use endpoint::{EndpointSettings, SettingsError};
 pub use estimate::{completion_tokens, most_tokens, prompt_tokens};
 pub use failure::{Consequence, Failure, FailureClass, UnknownClass};
+pub use learnt::Booking;
 pub use outcome::{Attempt, CallResult, Outcome};
 pub use policy::{FailurePolicies, Policy, Then, TruncatedPolicy};
 pub use preflight::{Preflight, one_token};

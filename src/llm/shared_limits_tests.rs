@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use super::super::learnt::{Booking, Learnt};
 use super::super::limiter::Gate;
 use super::super::{Account, EndpointSettings, Usage};
 use super::*;
-use crate::store::accounts::books::{self, Amount, Books, Lease};
+use crate::store::accounts::books::{self, Amount, Books, Lease, Want};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -20,6 +21,7 @@ struct Ledger {
     leases: Mutex<HashMap<usize, Lease>>,
     asked: AtomicU32,
     away: AtomicU32,
+    paused: Mutex<Option<Instant>>,
 }
 
 /// The keeper of one process.
@@ -36,6 +38,7 @@ impl Ledger {
             leases: Mutex::default(),
             asked: AtomicU32::new(0),
             away: AtomicU32::new(0),
+            paused: Mutex::default(),
         })
     }
 
@@ -50,12 +53,16 @@ impl Ledger {
         let mut books = Books { now, due: *due, ..Books::default() };
         for (slot, unused) in &ask.unused {
             *slots.entry(*slot).or_default() -= *unused;
-            books.take_back(&limits, amount(*unused));
         }
+        books.take_back(&limits, amount(ask.unexpected));
         let mut window = Units::default();
         slots.range(slot - books::SLOTS + 1..).for_each(|(_, units)| window += *units);
         books.window = amount(window);
-        let Amount { requests, input, output } = books.grant(&limits, amount(ask.want), amount(ask.least));
+        let (booked, expected) = (amount(ask.want), amount(ask.expected));
+        let want = Want { booked, expected, least: amount(ask.least), free: amount(ask.free) };
+        let paused_until = self.paused.lock().unwrap().filter(|until| *until > Instant::now());
+        let want = if paused_until.is_none() { want } else { Want::default() };
+        let Amount { requests, input, output } = books.grant(&limits, &want);
         *due = books.due;
         let units = Units { requests, input, output };
         *slots.entry(slot).or_default() += units;
@@ -64,7 +71,7 @@ impl Ledger {
         let others: Vec<Lease> = leases.values().copied().collect();
         let calls = ask.limits.concurrency.map_or(u32::MAX, |limit| books::lease(limit, ask.calls, &others));
         leases.insert(number, Lease { calls: calls.max(ask.in_flight), wanted: ask.calls });
-        Grant { slot, units, until: Instant::now() + books::VALID, calls }
+        Grant { slot, units, until: Instant::now() + books::VALID, calls, paused_until }
     }
 }
 
@@ -80,6 +87,21 @@ impl Keeper for Process {
             sleep(Duration::from_millis(2)).await;
             Ok(grant)
         })
+    }
+
+    fn pause<'k>(&'k self, _: &'k str, wait: Duration) -> BoxFuture<'k, Result<(), KeeperError>> {
+        Box::pin(async move {
+            sleep(Duration::from_millis(2)).await;
+            self.ledger.pause(wait);
+            Ok(())
+        })
+    }
+}
+
+impl Ledger {
+    fn pause(&self, wait: Duration) {
+        let mut paused = self.paused.lock().unwrap();
+        *paused = (*paused).max(Some(Instant::now() + wait));
     }
 }
 
@@ -175,6 +197,95 @@ async fn tokens_are_settled_across_processes_and_97_percent_are_used() {
     }
 }
 
+/// A stage in each of several processes whose answers may be `bound` tokens long, and are as long as `used` says; prompts
+/// are estimated at 120 tokens and have 100.
+async fn stage(
+    ledger: &Arc<Ledger>,
+    settings: &EndpointSettings,
+    processes: usize,
+    bound: i64,
+    latency: Duration,
+    minutes: u32,
+    used: fn(u64, Duration) -> u32,
+) -> Vec<(Instant, i64)> {
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let (begun, end) = (Instant::now(), Instant::now() + minutes * MINUTE);
+    let mut tasks = JoinSet::new();
+    for process in 0..processes {
+        let (gate, learnt) = (gate(ledger, process, settings), Arc::new(Learnt::new(settings.token_booking)));
+        for caller in 0..64_u64 {
+            let (gate, learnt, sent) = (Arc::clone(&gate), Arc::clone(&learnt), Arc::clone(&sent));
+            tasks.spawn(async move {
+                let most = Units { requests: 1, input: 120, output: bound };
+                for call in 0.. {
+                    let Ok(mut pass) = tokio::time::timeout_at(end, gate.enter((&*learnt, most))).await else { break };
+                    let output = used(caller * 7919 + call * 104_729, begun.elapsed());
+                    let usage = Usage { prompt_tokens: Some(100), completion_tokens: Some(output) };
+                    sent.lock().unwrap().push((Instant::now(), i64::from(output) + 100));
+                    sleep(latency.mul_f64(0.5 + caller as f64 / 64.0)).await;
+                    pass.settle(usage);
+                    learnt.note(most, usage);
+                    drop(pass);
+                    gate.account().pay_back().await;
+                }
+            });
+        }
+    }
+    tasks.join_all().await;
+    Arc::try_unwrap(sent).unwrap().into_inner().unwrap()
+}
+
+fn share(sent: &[(Instant, i64)], allowed: i64, minutes: u32) -> f64 {
+    sent.iter().map(|(_, tokens)| tokens).sum::<i64>() as f64 / (allowed * i64::from(minutes)) as f64
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_far_below_max_tokens_use_the_limit_all_the_same() {
+    // 100 to 300 tokens of 1000, one in a hundred up to the bound.
+    let used = |call: u64, _| if call % 100 == 7 { 1000 } else { 100 + (call % 201) as u32 };
+    for (processes, latency) in [(1, 300), (1, 1000), (3, 300), (3, 1000), (3, 8000)] {
+        let (ledger, settings) = (Ledger::new(), settings("tokens_per_minute = 120000"));
+        let sent = stage(&ledger, &settings, processes, 1000, Duration::from_millis(latency), 5, used).await;
+        let (most, share) = (fullest_minute(&sent), share(&sent, 120_000, 5));
+        eprintln!("learnt, {processes} processes, {latency} ms: {share:.3}, fullest {most}");
+        assert!(most <= 120_000, "{processes} {latency}: {most}");
+        assert!(share >= if latency > 1000 { 0.85 } else { 0.96 }, "{processes} {latency}: {share}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_booked_at_their_bound_lose_what_is_in_flight_and_no_more() {
+    let used = |call: u64, _| 100 + (call % 201) as u32;
+    for (processes, latency) in [(1, 300), (3, 300), (1, 1000), (3, 1000)] {
+        let settings = settings("tokens_per_minute = 120000\ntoken_booking = 'most'");
+        assert_eq!(settings.token_booking, Booking::Most);
+        let sent = stage(&Ledger::new(), &settings, processes, 1000, Duration::from_millis(latency), 5, used).await;
+        let (most, share) = (fullest_minute(&sent), share(&sent, 120_000, 5));
+        eprintln!("most, {processes} processes, {latency} ms: {share:.3}, fullest {most}");
+        assert!(most <= 120_000, "{processes} {latency}: {most}");
+        // A call may use 1120 tokens and uses 300.
+        let lost = (latency as f64 / 1000.0 + 0.3) / 60.0 * (1120.0 / 300.0 - 1.0);
+        assert!(share >= 0.985 - lost, "{processes} {latency}: {share}, {lost} is lost");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_grow_pass_the_limit_by_the_calls_in_flight_at_most_and_that_is_paid_back() {
+    let used = |_, elapsed: Duration| if elapsed < Duration::from_secs(150) { 200 } else { 1000 };
+    for processes in [1, 3] {
+        let settings = settings("tokens_per_minute = 120000");
+        let sent = stage(&Ledger::new(), &settings, processes, 1000, Duration::from_secs(1), 6, used).await;
+        let most = fullest_minute(&sent);
+        eprintln!("{processes} processes: fullest {most}");
+        // 400 calls a minute, and answers that take up to a second and a half: ten are in flight, and 113 were booked.
+        let excess = 775 * 10 * 3 / 2;
+        assert!(most <= 120_000 + excess, "{processes}: {most}");
+        let later: Vec<_> = sent.iter().copied().filter(|(at, _)| *at >= sent[0].0 + 4 * MINUTE).collect();
+        assert!(fullest_minute(&later) <= 120_000);
+        assert!(share(&later, 120_000, 2) >= 0.85, "{}", share(&later, 120_000, 2));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_limit_that_is_not_reached_costs_a_fast_endpoint_little() {
     let (ledger, settings) = (Ledger::new(), settings("requests_per_minute = 60000"));
@@ -242,4 +353,71 @@ async fn nothing_is_sent_while_the_keeper_is_away() {
     let begin = Instant::now();
     drop(gate.enter(call).await);
     assert!(begin.elapsed() <= Duration::from_secs(2));
+}
+
+/// Sends from a process as fast as it may until `end`.
+fn sending(gate: &Arc<Gate>, end: Instant) -> tokio::task::JoinHandle<Vec<Instant>> {
+    let gate = Arc::clone(gate);
+    tokio::spawn(async move {
+        let mut sent = Vec::new();
+        while let Ok(pass) = tokio::time::timeout_at(end, gate.enter(CALL)).await {
+            sent.push(Instant::now());
+            sleep(Duration::from_millis(20)).await;
+            drop(pass);
+        }
+        sent
+    })
+}
+
+const CALL: Units = Units { requests: 1, input: 10, output: 10 };
+
+/// A process goes on until another hears of a pause, within so long, and then waits for its end.
+fn pauses_with(sent: &[Instant], told: Instant, within: Duration, pause: Duration) {
+    assert!(sent.iter().any(|at| *at < told), "it sent before");
+    let meanwhile = sent.iter().filter(|at| (told + within..told + pause).contains(at)).count();
+    assert_eq!(meanwhile, 0, "sent while it was paused");
+    let after = sent.iter().find(|at| **at >= told + pause).expect("it goes on afterwards");
+    assert!(*after <= told + pause + Duration::from_secs(2), "{:?}", *after - told);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_one_process_is_told_holds_for_all() {
+    let limits = ["", "requests_per_minute = 6000", "account_concurrency = 8", "tokens_per_minute = 90000"];
+    for (limits, within) in limits.into_iter().zip([1100, 600, 2200, 600]) {
+        let (ledger, settings) = (Ledger::new(), settings(limits));
+        let (one, other) = (gate(&ledger, 0, &settings), gate(&ledger, 1, &settings));
+        let end = Instant::now() + Duration::from_secs(60);
+        let (first, second) = (sending(&one, end), sending(&other, end));
+        sleep(Duration::from_secs(10)).await;
+        let (told, pause) = (Instant::now(), Duration::from_secs(30));
+        let asked = ledger.asked.load(Ordering::Relaxed);
+        one.pause(pause).await;
+        let (first, second) = (first.await.unwrap(), second.await.unwrap());
+        pauses_with(&first, told, Duration::from_millis(3), pause);
+        pauses_with(&second, told, Duration::from_millis(within), pause);
+        let asked = ledger.asked.load(Ordering::Relaxed) - asked;
+        assert!(asked < 2 * 35 + 2 * 6 * 21, "{limits}: {asked} questions");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_headers_say_is_left_holds_for_all_processes() {
+    let (ledger, settings) = (Ledger::new(), settings(""));
+    let (one, other) = (gate(&ledger, 0, &settings), gate(&ledger, 1, &settings));
+    let second = sending(&other, Instant::now() + Duration::from_secs(40));
+    sleep(Duration::from_secs(5)).await;
+    let mut headers = reqwest::header::HeaderMap::new();
+    headers.insert("x-ratelimit-remaining-requests", reqwest::header::HeaderValue::from_static("0"));
+    headers.insert("x-ratelimit-reset-requests", reqwest::header::HeaderValue::from_static("20s"));
+    let pass = one.enter(CALL).await;
+    let told = Instant::now();
+    pass.read(&headers).await;
+    drop(pass);
+    pauses_with(&second.await.unwrap(), told, Duration::from_millis(1100), Duration::from_secs(20));
+    // A pause that is over in no time is not worth telling.
+    headers.insert("x-ratelimit-reset-requests", reqwest::header::HeaderValue::from_static("100ms"));
+    let pass = one.enter(CALL).await;
+    let before = *ledger.paused.lock().unwrap();
+    pass.read(&headers).await;
+    assert_eq!(*ledger.paused.lock().unwrap(), before);
 }

@@ -79,6 +79,8 @@ pub struct Finished {
     pub calls: Vec<NewCall>,
     /// How it ended.
     pub ending: Ending,
+    /// The request that was entered as under way for it, which it is no longer.
+    pub entered: Option<[u8; 16]>,
 }
 
 /// Where finished tasks belong.
@@ -169,7 +171,7 @@ pub(super) fn statement(inputs: Inputs) -> String {
         }
         Inputs::Descriptions => {
             "completions (stage_id, role, description_id, sample, text, call_id, blocks)
-             select $2, $34, * from unnest($20::bigint[], $21::int[], $22::text[], $23::bigint[], $35::int[])"
+             select $2, $35, * from unnest($20::bigint[], $21::int[], $22::text[], $23::bigint[], $36::int[])"
         }
     };
     format!(
@@ -190,7 +192,10 @@ pub(super) fn statement(inputs: Inputs) -> String {
                   r (snippet_id, description_id, sample, class, message)
              join snippets s on s.id = r.snippet_id join documents d on d.id = s.document_id
              where not exists (select from tasks t where t.stage_id = $2 and t.sample = r.sample
-                 and t.state <> 'leased' and t.input_id = coalesce(r.description_id, r.snippet_id)))
+                 and t.state <> 'leased' and t.input_id = coalesce(r.description_id, r.snippet_id))),
+         left_off as (
+             delete from requests_under_way u using unnest($34::bytea[]) e (key)
+             where u.request_key = e.key and u.worker_id = $29 and u.stage_id = $2)
          update tasks t set state = f.state, worker_id = null
          from unnest($30::bigint[], $31::int[], $32::text[]) f (input_id, sample, state)
          where t.stage_id = $2 and t.input_id = f.input_id and t.sample = f.sample
@@ -267,7 +272,8 @@ impl<'f> Rows<'f> {
             .bind(column(finished, |row| row.input_id))
             .bind(column(finished, |row| row.sample))
             .bind(states.collect::<Vec<_>>())
-            .bind(column(calls, |(_, call)| call.first_token_ms));
+            .bind(column(calls, |(_, call)| call.first_token_ms))
+            .bind(finished.iter().filter_map(|row| row.entered.as_ref()).map(<[u8; 16]>::as_slice).collect::<Vec<_>>());
         match sink.inputs {
             Inputs::Snippets => query,
             Inputs::Descriptions => query.bind(&sink.role).bind(column(answers, |(_, _, blocks, _)| *blocks)),

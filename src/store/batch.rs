@@ -288,7 +288,8 @@ impl Store {
         let out: Vec<Vec<u8>> = self
             .retrying(|| async {
                 sqlx::query_scalar(
-                    "select request_key from batch_requests where state = 'out' and request_key = any($1)",
+                    "select request_key from batch_requests where state = 'out' and request_key = any($1)
+                     union select request_key from requests_under_way where request_key = any($1)",
                 )
                 .bind(&keys)
                 .fetch_all(self.pool())

@@ -61,7 +61,7 @@ impl Store {
         Ok(worker)
     }
 
-    /// Gives back the rows that dead workers of any run had leased; the number of rows.
+    /// Gives back the rows that dead workers of any run had leased, and the requests that they had entered; the number of rows.
     ///
     /// A worker is dead when its advisory lock is free.
     pub async fn reclaim(&self) -> StoreResult<u64> {
@@ -82,6 +82,12 @@ impl Store {
             .bind(&dead)
             .execute(&mut *tx)
             .await?;
+            if !dead.is_empty() {
+                sqlx::query("delete from requests_under_way where worker_id = any($1)")
+                    .bind(&dead)
+                    .execute(&mut *tx)
+                    .await?;
+            }
             tx.commit().await?;
             Ok(freed.rows_affected())
         })
@@ -125,7 +131,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Leaves: whatever it still has leased is free for others.
+    /// Leaves: whatever it still has leased or entered is free for others.
     pub async fn leave(self, store: &Store) -> StoreResult<()> {
         store
             .retrying(|| async {
@@ -136,6 +142,10 @@ impl Worker {
                 .bind(self.id)
                 .execute(&mut *tx)
                 .await?;
+                sqlx::query("delete from requests_under_way where worker_id = $1")
+                    .bind(self.id)
+                    .execute(&mut *tx)
+                    .await?;
                 sqlx::query("update workers set ended_at = now() where id = $1")
                     .bind(self.id)
                     .execute(&mut *tx)

@@ -33,6 +33,7 @@ pub mod tasks;
 pub mod testing;
 pub mod training;
 pub mod training_pairs;
+pub mod under_way;
 
 pub use connect::{Store, external_url};
 pub use error::{StoreError, StoreResult};

@@ -24,6 +24,7 @@ mod measuring;
 mod model;
 mod money;
 mod outage;
+mod pauses;
 mod planning;
 mod report;
 mod running;

@@ -124,7 +124,7 @@ async fn a_changed_setting_makes_its_stage_and_what_follows_stale_and_nothing_el
         ("concurrency = 8", "concurrency = 9\ntimeout_seconds = 7", &[]),
         (
             "concurrency = 8",
-            "stream = true\naccount = \"a\"\noutput_tokens_per_minute = 99999\naccount_concurrency = 3",
+            "stream = true\naccount = \"a\"\noutput_tokens_per_minute = 99999\naccount_concurrency = 3\ntoken_booking = \"most\"",
             &[],
         ),
         ("base_url = \"http:", "base_urls = [\"http://localhost:1/v1\", \"http://localhost:2/v1\"] #", &[]),

@@ -169,7 +169,8 @@ impl Batches {
         read_batch(&batch)
     }
 
-    /// Writes a file of the server's to `path`; it appears under that name when it is whole.
+    /// Writes a file of the server's to `path`, without the key, should it hold that; it appears under that name when it is
+    /// whole.
     ///
     /// # Errors
     /// When the server does not give it, or it cannot be written.
@@ -186,8 +187,19 @@ impl Batches {
                 return Err(http_failure(status, &headers, &body, self.transport.key()));
             }
             let mut out = File::create(&part).await.map_err(unwritable)?;
-            while let Some(chunk) = response.chunk().await.map_err(|error| self.transport.broken(error))? {
-                out.write_all(&chunk).await.map_err(unwritable)?;
+            let (mut held, mut clean) = (Vec::new(), Vec::new());
+            loop {
+                let chunk = response.chunk().await.map_err(|error| self.transport.broken(error))?;
+                held.extend(chunk.iter().flatten());
+                match self.transport.key() {
+                    Some(key) => key.scrub_bytes(&mut held, &mut clean, chunk.is_none()),
+                    None => clean.append(&mut held),
+                }
+                out.write_all(&clean).await.map_err(unwritable)?;
+                clean.clear();
+                if chunk.is_none() {
+                    break;
+                }
             }
             out.sync_all().await.map_err(unwritable)
         })
@@ -200,8 +212,12 @@ impl Batches {
         if !exchange.status.is_success() {
             return Err(http_failure(exchange.status, &exchange.headers, &exchange.body, self.transport.key()));
         }
-        serde_json::from_slice(&exchange.body)
-            .map_err(|error| Failure::new(FailureClass::Malformed, format!("the reply is not JSON: {error}")))
+        let mut reply = serde_json::from_slice(&exchange.body)
+            .map_err(|error| Failure::new(FailureClass::Malformed, format!("the reply is not JSON: {error}")))?;
+        if let Some(key) = self.transport.key() {
+            key.scrub_value(&mut reply);
+        }
+        Ok(reply)
     }
 
     /// Asks until it works, or fails in a way that does not pass.

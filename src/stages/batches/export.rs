@@ -183,7 +183,10 @@ impl Export<'_> {
             }
         }
         let keys: Vec<[u8; 16]> = requests.iter().map(|(.., key)| *key).collect();
-        let (ledger, out) = (self.store.ledger(&keys).await?, self.store.keys_out(&keys).await?);
+        self.store.forget_requests_of_the_dead(&keys.iter().copied().collect()).await?;
+        // In this order: what is answered meanwhile is in one of them.
+        let out = self.store.keys_out(&keys).await?;
+        let ledger = self.store.ledger(&keys).await?;
         let mut open = Vec::with_capacity(requests.len());
         for (row, request, key) in requests {
             if let Some((call, answer)) = ledger.get(&key) {
@@ -329,5 +332,12 @@ impl Export<'_> {
 }
 
 fn finished(row: &Claimed, ending: Ending) -> Finished {
-    Finished { input_id: row.input_id, snippet_id: row.snippet_id, sample: row.sample, calls: Vec::new(), ending }
+    Finished {
+        input_id: row.input_id,
+        snippet_id: row.snippet_id,
+        sample: row.sample,
+        calls: Vec::new(),
+        ending,
+        entered: None,
+    }
 }

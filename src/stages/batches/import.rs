@@ -199,7 +199,8 @@ impl Import {
             }
             let Landing { calls, ending, .. } = landing;
             let (input_id, snippet_id, sample) = (row.input_id, row.snippet_id, row.sample);
-            landed.push(Landed { ordinal, class, finished: Finished { input_id, snippet_id, sample, calls, ending } });
+            let finished = Finished { input_id, snippet_id, sample, calls, ending, entered: None };
+            landed.push(Landed { ordinal, class, finished });
         }
         if landed.is_empty() {
             return Ok(());

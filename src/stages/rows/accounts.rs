@@ -1,6 +1,7 @@
-//! Accounts of endpoints whose limits the database keeps, for all processes on it.
+//! Accounts of endpoints whose limits and pauses the database keeps, for all processes on it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 
@@ -9,7 +10,7 @@ use crate::ids::WorkerId;
 use crate::llm::{Ask, Grant, Keeper, KeeperError, Units};
 use crate::store::Store;
 use crate::store::accounts::Asked;
-use crate::store::accounts::books::Amount;
+use crate::store::accounts::books::{Amount, Want};
 
 /// The database as a keeper of limits.
 struct DatabaseKeeper {
@@ -17,11 +18,11 @@ struct DatabaseKeeper {
     worker: WorkerId,
 }
 
-/// From now on keeps the limits of the endpoint's account together with all other processes; without limits, or with a
-/// simulator, which is this process's own, there is nothing to keep.
+/// From now on keeps the limits and pauses of the endpoint's account together with all other processes; but for a simulator,
+/// which is this process's own.
 pub async fn share(endpoint: &Endpoint, store: &Store, worker: WorkerId) -> anyhow::Result<()> {
     let account = endpoint.client()?.account();
-    if let Some(name) = endpoint.settings.account_name().filter(|_| account.limits().any()) {
+    if let Some(name) = endpoint.settings.account_name() {
         store.enter_account(&name).await?;
         account.share(&name, || Arc::new(DatabaseKeeper { store: store.clone(), worker }));
     }
@@ -35,9 +36,14 @@ impl Keeper for DatabaseKeeper {
             let asked = Asked {
                 per_minute: [limits.requests, limits.tokens, limits.input, limits.output],
                 concurrency: limits.concurrency,
-                want: amount(ask.want),
-                least: amount(ask.least),
+                want: Want {
+                    booked: amount(ask.want),
+                    expected: amount(ask.expected),
+                    least: amount(ask.least),
+                    free: amount(ask.free),
+                },
                 unused: ask.unused.into_iter().map(|(slot, unused)| (slot, amount(unused))).collect(),
+                unexpected: amount(ask.unexpected),
                 in_flight: ask.in_flight,
                 calls: ask.calls,
             };
@@ -49,7 +55,15 @@ impl Keeper for DatabaseKeeper {
                 units: Units { requests, input, output },
                 until: granted.until,
                 calls: granted.calls,
+                paused_until: granted.paused_until,
             })
+        })
+    }
+
+    fn pause<'k>(&'k self, account: &'k str, wait: Duration) -> BoxFuture<'k, Result<(), KeeperError>> {
+        Box::pin(async move {
+            let paused = self.store.pause_account(account, wait).await;
+            paused.map_err(|error| KeeperError(error.to_string()))
         })
     }
 }

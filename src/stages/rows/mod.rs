@@ -2,10 +2,12 @@
 //!
 //! One task owns all state, so there is nothing to lock: it claims rows ahead of need, starts calls, and commits
 //! whatever has landed meanwhile. A request that is being asked, or whose answer is not committed yet, is never asked a
-//! second time by this process: later rows wait for its answer. All such requests together are at most the endpoint's
-//! concurrency, so a kill costs no more answers than may be in flight.
+//! second time: later rows of the stage wait for its answer, and so do other stages and processes, which find it entered in
+//! the database ([`elsewhere`]). All such requests of a stage together are at most the endpoint's concurrency, so a kill costs
+//! no more answers than may be in flight.
 
 mod accounts;
+mod elsewhere;
 pub mod landing;
 pub mod purse;
 mod quota;
@@ -19,6 +21,7 @@ use anyhow::{Context as _, bail};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use self::elsewhere::Elsewhere;
 use self::landing::{Landing, ending, land, rejected};
 use self::purse::{CapReached, Purse};
 use self::quota::Quota;
@@ -69,6 +72,7 @@ pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Resu
         queue: VecDeque::new(),
         calls: JoinSet::new(),
         asking: HashMap::new(),
+        elsewhere: Elsewhere::default(),
         landed: Vec::new(),
         landed_at: None,
         commits: JoinSet::new(),
@@ -121,8 +125,11 @@ fn tell_concurrency(client: &Client, context: &Context<AnyStage>, told: u32) -> 
     now
 }
 
-/// What a row came to; with the key of the request, if it made one.
+/// What a row came to; with the key of the request, if it was to ask one.
 type Landed = (Option<[u8; 16]>, Finished);
+
+/// A row, its request, and the request's key.
+type Asking = (Claimed, ChatRequest, [u8; 16]);
 
 /// Rows, how many were asked for, and identifiers for their calls.
 struct Claim {
@@ -140,10 +147,11 @@ struct Driver<'w> {
     quota: Quota,
     /// Under a limit, nothing is claimed before all inputs are queued: so stages with the same inputs take the same ones.
     may_claim: bool,
-    queue: VecDeque<(Claimed, ChatRequest, [u8; 16])>,
+    queue: VecDeque<Asking>,
     calls: JoinSet<(Claimed, [u8; 16], Outcome)>,
     /// Requests whose answer is not committed yet, with the rows that wait for the same answer.
     asking: HashMap<[u8; 16], Vec<Claimed>>,
+    elsewhere: Elsewhere,
     /// Rows that wait for their answer are put down together with the call that they share.
     landed: Vec<Landed>,
     /// When the first of them did.
@@ -164,6 +172,7 @@ impl Driver<'_> {
     fn is_idle(&self) -> bool {
         self.queue.is_empty()
             && self.calls.is_empty()
+            && self.elsewhere.is_empty()
             && self.landed.is_empty()
             && self.commits.is_empty()
             && self.claiming.is_none()
@@ -172,7 +181,8 @@ impl Driver<'_> {
     /// Starts to claim rows when fewer are in hand than can be asked at once.
     fn refill(&mut self, context: &Context<AnyStage>, concurrency: usize) {
         let too_early = self.look_again.is_some_and(|at| Instant::now() < at);
-        if self.claiming.is_some() || self.queue.len() >= concurrency || too_early || !self.may_claim {
+        let enough = self.queue.len() >= concurrency || self.elsewhere.is_full();
+        if self.claiming.is_some() || enough || too_early || !self.may_claim {
             return;
         }
         let want = self.quota.left().min((concurrency * 2).clamp(32, 2048) as u64);
@@ -221,7 +231,7 @@ impl Driver<'_> {
         self.take(rows, context).await
     }
 
-    /// Renders prompts and serves what the ledger has.
+    /// Renders prompts.
     async fn take(&mut self, rows: Vec<Claimed>, context: &Context<AnyStage>) -> anyhow::Result<()> {
         let mut requests = Vec::with_capacity(rows.len());
         for row in rows {
@@ -233,22 +243,49 @@ impl Driver<'_> {
                 Err(message) => self.land(None, &row, Vec::new(), rejected("prompt", message)),
             }
         }
-        let keys: Vec<[u8; 16]> =
-            requests.iter().map(|(_, _, key)| *key).filter(|key| !self.asking.contains_key(key)).collect();
-        let ledger = if keys.is_empty() { HashMap::new() } else { context.store.ledger(&keys).await? };
+        self.enter(requests, context).await
+    }
+
+    /// Serves what the ledger has, and queues what nobody asks yet.
+    async fn enter(&mut self, requests: Vec<Asking>, context: &Context<AnyStage>) -> anyhow::Result<()> {
+        let new = requests.iter().map(|(.., key)| *key).filter(|key| !self.asking.contains_key(key));
+        let entered = context.store.enter_requests(context.worker, context.id(), &new.collect()).await?;
         for (row, request, key) in requests {
-            if let Some((call, answer)) = ledger.get(&key) {
+            if let Some((call, answer)) = entered.answers.get(&key) {
                 context.meter().add_reused(1);
                 let ending = ending(self.work, answer, *call);
                 self.land(None, &row, Vec::new(), ending);
+                self.leave_off(key);
             } else if let Some(waiting) = self.asking.get_mut(&key) {
                 waiting.push(row);
-            } else {
+            } else if entered.mine.contains(&key) {
                 self.asking.insert(key, Vec::new());
                 self.queue.push_back((row, request, key));
+            } else {
+                self.elsewhere.wait((row, request, key));
             }
         }
         Ok(())
+    }
+
+    /// Looks again for rows whose answers others were asking for.
+    async fn look_elsewhere(&mut self, context: &Context<AnyStage>) -> anyhow::Result<()> {
+        if self.queue.is_empty() && self.calls.is_empty() {
+            // It keeps nothing that those need for whom it waits.
+            self.work.endpoint.client()?.account().rest().await;
+            self.purse.close(&context.store).await?;
+        }
+        let waiting = self.elsewhere.take();
+        let keys = waiting.iter().map(|(.., key)| *key).collect();
+        context.store.forget_requests_of_the_dead(&keys).await?;
+        self.enter(waiting, context).await
+    }
+
+    /// The row that has just landed is the one that its request was entered for.
+    fn leave_off(&mut self, key: [u8; 16]) {
+        if let Some((_, finished)) = self.landed.last_mut() {
+            finished.entered = Some(key);
+        }
     }
 
     fn ask(&mut self, context: &Context<AnyStage>, concurrency: usize) {
@@ -301,6 +338,7 @@ impl Driver<'_> {
             }
             () = sleep_until(gathering.unwrap_or_else(Instant::now) + GATHER), if gathering.is_some() => {}
             reserved = self.purse.reserved() => self.capped = reserved?.err(),
+            () = self.elsewhere.due() => self.look_elsewhere(context).await?,
             // More rows may have come in while a few calls are slow; others may have given back what they had reserved.
             () = sleep(IDLE), if self.queue.is_empty() || self.purse.is_waiting() => {}
         }
@@ -327,12 +365,13 @@ impl Driver<'_> {
             self.land(None, &waiting, Vec::new(), ending.clone());
         }
         self.land(Some(key), &row, calls, ending);
+        self.leave_off(key);
         Ok(())
     }
 
     fn land(&mut self, key: Option<[u8; 16]>, row: &Claimed, calls: Vec<NewCall>, ending: Ending) {
-        let finished =
-            Finished { input_id: row.input_id, snippet_id: row.snippet_id, sample: row.sample, calls, ending };
+        let (input_id, snippet_id, sample) = (row.input_id, row.snippet_id, row.sample);
+        let finished = Finished { input_id, snippet_id, sample, calls, ending, entered: None };
         self.landed_at.get_or_insert_with(Instant::now);
         self.landed.push((key, finished));
     }
@@ -385,6 +424,10 @@ impl Driver<'_> {
             for waiting in self.asking.remove(&key).unwrap_or_default() {
                 self.land(None, &waiting, Vec::new(), Ending::Released);
             }
+            self.land(None, &row, Vec::new(), Ending::Released);
+            self.leave_off(key);
+        }
+        for (row, ..) in self.elsewhere.take() {
             self.land(None, &row, Vec::new(), Ending::Released);
         }
     }

@@ -4,9 +4,11 @@
 //! - *The window.* Grants are booked in slots of [`SLOT`]. One made in the slot that begins at `s` is used between `s` and
 //!   `s + SLOT + VALID`. So two slots can meet in a window of 60 seconds, and [`BUNCHING`], only if they begin less than
 //!   [`SLOTS`] slots apart: what so many successive slots hold never exceeds the limit. What a call did not use of its
-//!   estimate is taken off its own slot, so that the sum is what was really sent.
+//!   booking is taken off its own slot, so that the sum is what was really sent.
 //! - *The pace.* A generic cell rate algorithm at the rate of the limit, with one second's worth at once: so that a minute's
-//!   allowance does not leave in one burst, minute after minute.
+//!   allowance does not leave in one burst, minute after minute. It goes by what calls are expected to use, not by their
+//!   bookings: else those in flight would run ahead of it by what they give back later, and a second's worth of that would
+//!   hold up all others.
 //!
 //! The window costs `(SLOT + VALID + BUNCHING) / 60 s`, 0.8 % of the limit.
 
@@ -23,6 +25,8 @@ pub const SLOTS: i64 = 605;
 
 /// What may be granted at once where the pace has been idle, in seconds.
 const BURST: f64 = 1.0;
+/// The most that is left free of a window, as a part of the limit.
+const FREE: i64 = 32;
 
 /// Requests and tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +42,40 @@ pub struct Amount {
 /// What is limited, in the order of all arrays here: requests, tokens of both kinds, of prompts, of answers.
 const MEASURES: [fn(Amount) -> i64; 4] =
     [|amount| amount.requests, |amount| amount.input + amount.output, |amount| amount.input, |amount| amount.output];
+
+/// What is wanted of an account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Want {
+    /// What the calls need.
+    pub booked: Amount,
+    /// What they are expected to use of it.
+    pub expected: Amount,
+    /// What the first of them needs: less is of no use.
+    pub least: Amount,
+    /// What is to be left free of the window, as one call may use more than its booking.
+    pub free: Amount,
+}
+
+impl From<(Amount, Amount)> for Want {
+    /// Calls that use all that they need, and the first of them.
+    fn from((booked, least): (Amount, Amount)) -> Self {
+        Self { booked, expected: booked, least, free: Amount::default() }
+    }
+}
+
+impl Want {
+    /// What is expected to be used of a part of what is booked, by a measure.
+    fn expected(&self, part: Amount, of: fn(Amount) -> i64) -> f64 {
+        let share =
+            |part: i64, expected: i64, all: i64| if all > 0 { part.saturating_mul(expected) / all } else { part };
+        let Amount { requests, input, output } = part;
+        of(Amount {
+            requests,
+            input: share(input, self.expected.input, self.booked.input),
+            output: share(output, self.expected.output, self.booked.output),
+        }) as f64
+    }
+}
 
 /// Limits per minute, in the order of measures.
 pub type PerMinute = [Option<u32>; 4];
@@ -59,32 +97,37 @@ pub fn slot(now: f64) -> i64 {
 }
 
 impl Books {
-    /// Takes back what was granted and not used; negative where more was used. The slots are the caller's to correct; this
-    /// is the pace.
-    pub fn take_back(&mut self, limits: &PerMinute, unused: Amount) {
+    /// Takes back what was expected to be used and was not; negative where more was used. The slots are the caller's to
+    /// correct; this is the pace.
+    pub fn take_back(&mut self, limits: &PerMinute, unexpected: Amount) {
         for ((due, limit), of) in self.due.iter_mut().zip(limits).zip(MEASURES) {
             if let Some(limit) = limit {
-                *due -= of(unused) as f64 * spacing(*limit);
+                *due -= of(unexpected) as f64 * spacing(*limit);
             }
         }
     }
 
-    /// Grants of `want` as much as may be sent now, but nothing if that is not at least `least`.
-    pub fn grant(&mut self, limits: &PerMinute, want: Amount, least: Amount) -> Amount {
+    /// Grants of what is wanted as much as may be sent now, but nothing if that is less than the first call needs.
+    pub fn grant(&mut self, limits: &PerMinute, wanted: &Want) -> Amount {
+        let (want, least) = (wanted.booked, wanted.least);
         let mut share: f64 = 1.0;
         for ((due, limit), of) in self.due.iter().zip(limits).zip(MEASURES) {
             let Some(limit) = limit else { continue };
-            let (want, least) = (of(want), of(least));
-            let room = i64::from(*limit) - of(self.window);
-            let paced = ((self.now - self.since(*due)) / spacing(*limit)).floor() as i64;
+            let all = i64::from(*limit);
+            let free = of(wanted.free).min(all / FREE).min(all - of(least)).max(0);
+            let room = all - free - of(self.window);
+            let paced = (self.now - self.since(*due)) / spacing(*limit);
+            let (need, all) = (wanted.expected(least, of), wanted.expected(want, of));
             // What is larger than a second's worth is sent when the pace allows anything.
-            let paced = if *due <= self.now { paced.max(least) } else { paced };
-            let available = room.min(paced);
-            if available < least {
+            let paced = if *due <= self.now { paced.max(need) } else { paced };
+            if room < of(least) || paced < need {
                 return Amount::default();
             }
-            if want > least {
-                share = share.min((available - least) as f64 / (want - least) as f64);
+            if of(want) > of(least) {
+                share = share.min((room - of(least)) as f64 / (of(want) - of(least)) as f64);
+            }
+            if all > need {
+                share = share.min((paced - need) / (all - need));
             }
         }
         // Whole calls: what is left over of a grant lies idle until it lapses.
@@ -104,7 +147,7 @@ impl Books {
         let since = self.due.map(|due| self.since(due));
         for (((due, since), limit), of) in self.due.iter_mut().zip(since).zip(limits).zip(MEASURES) {
             if let Some(limit) = limit {
-                *due = since + of(granted) as f64 * spacing(*limit);
+                *due = since + wanted.expected(granted, of) * spacing(*limit);
             }
         }
         granted

@@ -28,7 +28,7 @@ impl Ledger {
             books.window.input += amount.input;
             books.window.output += amount.output;
         }
-        let granted = books.grant(limits, want, least);
+        let granted = books.grant(limits, &Want::from((want, least)));
         self.due = books.due;
         let held = self.slots.entry(slot(now)).or_default();
         held.requests += granted.requests;
@@ -122,6 +122,39 @@ fn what_was_not_used_is_there_again_at_once() {
     let small = Amount { requests: 1, input: 10, output: 10 };
     assert_eq!(ledger.ask(70.0, &limits, small, small, &[]), Amount::default());
     assert_eq!(ledger.ask(70.0, &limits, small, small, &unused), small);
+}
+
+#[test]
+fn calls_in_flight_that_are_booked_far_above_their_use_do_not_hold_up_the_pace() {
+    // Ten calls a second of 100 tokens each, booked at 600, whose answers take two seconds.
+    let (mut books, limits) = (Books::default(), [None, Some(60_000), None, None]);
+    let call = |calls, output| Amount { requests: calls, input: 0, output: calls * output };
+    let mut sent = 0;
+    for tick in 0..300 {
+        books.now = 1000.0 + f64::from(tick) * 0.2;
+        let want = Want { booked: call(5, 600), expected: call(5, 100), least: call(1, 600), free: Amount::default() };
+        sent += books.grant(&limits, &want).output / 600;
+    }
+    assert!((590..=612).contains(&sent), "{sent} calls in a minute");
+}
+
+#[test]
+fn what_one_call_may_use_beyond_its_booking_is_left_free_up_to_a_part_of_the_limit() {
+    let limits = [None, None, None, Some(3200)];
+    let output = |output| Amount { output, ..Amount::default() };
+    let granted = |free, least| {
+        let mut books = Books { now: 1e6, window: output(3000), ..Books::default() };
+        let want = Want { booked: output(200), expected: output(1), least: output(least), free: output(free) };
+        books.grant(&limits, &want).output
+    };
+    assert_eq!(granted(0, 1), 200);
+    assert_eq!(granted(60, 1), 140);
+    assert_eq!(granted(900, 1), 100);
+    assert_eq!(granted(900, 101), 0);
+    // A call that needs all there is finds room when there is nothing else.
+    let mut books = Books { now: 1e6, ..Books::default() };
+    let all = Want { free: output(900), ..Want::from((output(3200), output(3200))) };
+    assert_eq!(books.grant(&limits, &all), output(3200));
 }
 
 #[test]

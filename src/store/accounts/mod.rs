@@ -4,19 +4,26 @@
 //! minute's slots hold is read, a grant is booked in the present slot, and that is committed: so grants are made one after
 //! the other, and each is on disk before it is used. A grant is good for [`books::VALID`] from a moment before the
 //! clock was read, so the difference between clocks does not matter. [`books`] has the arithmetic.
+//!
+//! While an account is paused, nothing is granted out of it. Whoever has no limits asks about pauses alone, now and then.
 
 pub mod books;
+
+use std::time::Duration;
 
 use sqlx::Row as _;
 use tokio::time::Instant;
 
-use self::books::{Amount, Books, Lease, PerMinute, SLOTS};
+use self::books::{Amount, Books, Lease, PerMinute, SLOTS, Want};
 use super::lock::WORKER_LOCKS;
 use super::{Store, StoreResult};
 use crate::ids::WorkerId;
 
 /// How long slots are kept, for people to look at.
 const KEPT: i64 = 6000;
+
+/// The longest pause that is believed.
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
 /// What a process asks of an account.
 #[derive(Clone, Debug, Default)]
@@ -26,11 +33,11 @@ pub struct Asked {
     /// Calls in flight of all workers.
     pub concurrency: Option<u32>,
     /// What the waiting calls need, and those that are expected.
-    pub want: Amount,
-    /// What the first of them needs.
-    pub least: Amount,
+    pub want: Want,
     /// What was granted in a slot and not used; negative where more was used.
     pub unused: Vec<(i64, Amount)>,
+    /// What was expected to be used of what was granted, and was not.
+    pub unexpected: Amount,
     /// Calls in flight of this worker.
     pub in_flight: u32,
     /// Calls in flight, and those that wait to be.
@@ -48,6 +55,14 @@ pub struct Granted {
     pub until: Instant,
     /// Calls that the worker may have in flight.
     pub calls: u32,
+    /// Until when nothing may be sent.
+    pub paused_until: Option<Instant>,
+}
+
+impl Asked {
+    fn has_limits(&self) -> bool {
+        self.concurrency.is_some() || self.per_minute.iter().any(Option::is_some)
+    }
 }
 
 impl Store {
@@ -63,6 +78,22 @@ impl Store {
         Ok(())
     }
 
+    /// Pauses an account for all processes, for so long from now or as long as it is paused already.
+    pub async fn pause_account(&self, account: &str, wait: Duration) -> StoreResult<()> {
+        self.retrying(|| async {
+            sqlx::query(
+                "update accounts set paused_until = greatest(paused_until, extract(epoch from clock_timestamp()) + $2)
+                 where name = $1",
+            )
+            .bind(account)
+            .bind(wait.as_secs_f64())
+            .execute(self.pool())
+            .await
+        })
+        .await?;
+        Ok(())
+    }
+
     /// Takes back what was not used, and grants what may be sent now.
     ///
     /// Of a commit whose reply is lost, the grant counts and is asked for anew, and what was given back is not given back a
@@ -73,16 +104,30 @@ impl Store {
     pub async fn grant(&self, account: &str, worker: WorkerId, asked: &Asked) -> StoreResult<Granted> {
         let mut once = Some(asked.clone());
         self.retrying(|| {
-            let asked = once.take().unwrap_or_else(|| Asked { unused: Vec::new(), ..asked.clone() });
+            let unused = || Asked { unused: Vec::new(), unexpected: Amount::default(), ..asked.clone() };
+            let asked = once.take().unwrap_or_else(unused);
             async move { self.try_grant(account, worker, &asked).await }
         })
         .await
     }
 
     async fn try_grant(&self, account: &str, worker: WorkerId, asked: &Asked) -> sqlx::Result<Granted> {
+        if !asked.has_limits() {
+            let paused = "select paused_until - extract(epoch from clock_timestamp())::double precision
+                          from accounts where name = $1";
+            let left = sqlx::query_scalar(paused).bind(account).fetch_one(self.pool()).await?;
+            let none = Granted {
+                slot: 0,
+                amount: Amount::default(),
+                until: Instant::now(),
+                calls: u32::MAX,
+                paused_until: None,
+            };
+            return Ok(Granted { paused_until: pause(left), ..none });
+        }
         let mut tx = self.pool().begin().await?;
         let due = sqlx::query(
-            "select requests_due, tokens_due, input_due, output_due from accounts where name = $1 for update",
+            "select requests_due, tokens_due, input_due, output_due, paused_until from accounts where name = $1 for update",
         )
         .bind(account)
         .fetch_one(&mut *tx)
@@ -103,10 +148,8 @@ impl Store {
             .bind(column(|unused| unused.output))
             .execute(&mut *tx)
             .await?;
-            for (_, unused) in &asked.unused {
-                books.take_back(&asked.per_minute, *unused);
-            }
         }
+        books.take_back(&asked.per_minute, asked.unexpected);
         // Before the clock is read, and after the wait for the row.
         let until = Instant::now() + books::VALID;
         let row = sqlx::query(
@@ -122,7 +165,9 @@ impl Store {
         books.now = row.get(0);
         books.window = Amount { requests: row.get(1), input: row.get(2), output: row.get(3) };
         let slot = books::slot(books.now);
-        let amount = books.grant(&asked.per_minute, asked.want, asked.least);
+        let paused_until = pause(due.get::<f64, _>(4) - books.now);
+        let wanted = if paused_until.is_none() { asked.want } else { Want::default() };
+        let amount = books.grant(&asked.per_minute, &wanted);
         if amount != Amount::default() {
             sqlx::query(
                 "with old as (delete from account_slots where account = $1 and slot < $2 - $6)
@@ -156,8 +201,13 @@ impl Store {
             None => u32::MAX,
         };
         tx.commit().await?;
-        Ok(Granted { slot, amount, until, calls })
+        Ok(Granted { slot, amount, until, calls, paused_until })
     }
+}
+
+/// The end of a pause of which so many seconds are left.
+fn pause(left: f64) -> Option<Instant> {
+    (left > 0.0).then(|| Instant::now() + Duration::from_secs_f64(left.min(LONGEST_PAUSE.as_secs_f64())))
 }
 
 /// Settles how many calls the worker may have in flight. Workers whose lock is free have none.

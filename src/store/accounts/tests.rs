@@ -19,8 +19,8 @@ async fn worker(store: &Store) -> super::super::lock::Worker {
 
 fn asked(requests: i64, limit: u32) -> Asked {
     let want = Amount { requests, input: requests * 10, output: requests * 20 };
-    let least = Amount { requests: 1, input: 10, output: 20 };
-    Asked { per_minute: [Some(limit), None, None, None], want, least, ..Asked::default() }
+    let least = if requests > 0 { Amount { requests: 1, input: 10, output: 20 } } else { Amount::default() };
+    Asked { per_minute: [Some(limit), None, None, None], want: Want::from((want, least)), ..Asked::default() }
 }
 
 /// What the slots of an account hold.
@@ -64,9 +64,29 @@ async fn what_is_given_back_is_taken_off_its_slot() {
     assert_eq!(booked(&test).await, (5, 50, 100));
     let unused = vec![(first.slot, Amount { requests: 2, input: 20, output: 90 })];
     let back = Asked { unused, ..asked(0, 6000) };
-    let back = Asked { least: Amount::default(), ..back };
     assert_eq!(store.grant("a", me.id, &back).await.unwrap().amount, Amount::default());
     assert_eq!(booked(&test).await, (3, 30, 10));
+}
+
+#[tokio::test]
+async fn while_an_account_is_paused_nothing_is_granted_and_whoever_has_no_limits_hears_of_it() {
+    let test = TestDatabase::new().await;
+    let store = Store::from(test.database.clone());
+    store.enter_account("a").await.unwrap();
+    let me = worker(&store).await;
+    let free = Asked::default();
+    assert_eq!(store.grant("a", me.id, &free).await.unwrap().paused_until, None);
+    store.pause_account("a", Duration::from_secs(300)).await.unwrap();
+    store.pause_account("a", Duration::from_secs(100)).await.unwrap();
+    for asked in [free.clone(), asked(5, 6000)] {
+        let granted = store.grant("a", me.id, &asked).await.unwrap();
+        assert_eq!(granted.amount, Amount::default());
+        let left = granted.paused_until.unwrap() - Instant::now();
+        assert!((200..=300).contains(&left.as_secs()), "the longer one counts: {left:?}");
+    }
+    sqlx::query("update accounts set paused_until = 0").execute(test.pool()).await.unwrap();
+    assert_eq!(store.grant("a", me.id, &free).await.unwrap().paused_until, None);
+    assert_eq!(store.grant("a", me.id, &asked(5, 6000)).await.unwrap().amount.requests, 5);
 }
 
 #[tokio::test]
