@@ -2,95 +2,114 @@
 //!
 //! `input` is the problem and the steps, each followed by a mark; `label` is the same text with `+` or `-` in each mark's
 //! place. A solution all of whose steps are `+` is right, one whose last step is `-` is wrong. The first right solution of
-//! a problem makes a pair with its first wrong one, the second with the second; whatever is left over is counted.
+//! a problem makes a pair with its first wrong one, the second with the second; whatever is left over is counted. A pair is
+//! made as soon as both are there, so that only those that wait are held.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
-use super::error::{BenchmarkResult, Place};
-use super::read::LeftOut;
-use super::row::Row;
+use super::items::{LeftOut, Made, Origin};
 use super::{Item, Task};
+use crate::records::{Place, RecordResult, Row};
 
 /// Stands behind each step of the input.
 const MARK: &str = "\u{43a}\u{438}";
 
+/// A solution that waits for its counterpart.
 struct Solution {
+    /// The row's number in the file.
+    number: usize,
     place: Place,
     text: String,
 }
 
-/// One problem's solutions.
-#[derive(Default)]
+/// One problem's solutions: of two kinds, only one can be waiting.
 struct Problem {
-    task: String,
-    prompt: String,
-    right: Vec<Solution>,
-    wrong: Vec<Solution>,
+    /// In the order of the file.
+    number: usize,
+    waiting: VecDeque<Solution>,
+    right: bool,
+    pairs: usize,
 }
 
-/// All solutions, by problem, in the order of the file.
+/// What waits, by task and prompt.
 #[derive(Default)]
 pub(super) struct Solutions {
-    problems: Vec<Problem>,
-    places: HashMap<(String, String), usize>,
-    left_out: Vec<LeftOut>,
+    problems: HashMap<(String, String), Problem>,
 }
 
 impl Solutions {
-    pub(super) fn add(&mut self, row: &Row) -> BenchmarkResult<()> {
-        let (input, label, task) = (row.text("input")?, row.text("label")?, row.text("task")?);
-        let steps = steps(&input, &label).map_err(|problem| row.wrong("label", problem))?;
-        let Some(start) = input.find("Step 1:") else {
-            return Err(row.wrong("input", "has no `Step 1:`, where the solution begins".to_owned()));
+    /// Takes a row: the pair that it completes, that it makes none, or nothing yet.
+    pub(super) fn add(&mut self, row: &Row, number: usize) -> RecordResult<Option<Made<Item>>> {
+        let Parts { prompt, answer, steps } = parts(row)?;
+        let right = match (steps.iter().all(|good| *good), steps.last()) {
+            (true, _) => true,
+            (false, Some(false)) => false,
+            _ => {
+                let reason = "a wrong step before a right end";
+                return Ok(Some(Made::LeftOut(LeftOut { place: row.place.clone(), reason })));
+            }
         };
-        let (prompt, answer) = (input[..start].trim(), &input[start..]);
-        let answer = answer.split(MARK).map(str::trim).filter(|step| !step.is_empty()).collect::<Vec<_>>().join("\n");
-        if steps.is_empty() || answer.is_empty() {
-            return Err(row.wrong("input", "has no step with its mark".to_owned()));
+        let solution = Solution { number, place: row.place.clone(), text: answer };
+        let (task, count) = (row.text("task")?, self.problems.len());
+        let problem = self.problems.entry((task.clone(), prompt.clone())).or_insert_with(|| Problem {
+            number: count,
+            waiting: VecDeque::new(),
+            right,
+            pairs: 0,
+        });
+        if problem.waiting.is_empty() || problem.right == right {
+            problem.right = right;
+            problem.waiting.push_back(solution);
+            return Ok(None);
         }
-        let solution = Solution { place: row.place.clone(), text: answer };
-        let key = (task, prompt.to_owned());
-        let at = *self.places.entry(key.clone()).or_insert(self.problems.len());
-        if at == self.problems.len() {
-            self.problems.push(Problem { task: key.0, prompt: key.1, ..Problem::default() });
-        }
-        let problem = &mut self.problems[at];
-        match (steps.iter().all(|good| *good), steps.last()) {
-            (true, _) => problem.right.push(solution),
-            (false, Some(false)) => problem.wrong.push(solution),
-            _ => self.left_out.push(LeftOut { place: solution.place, reason: "a wrong step before a right end" }),
-        }
-        Ok(())
+        let Some(other) = problem.waiting.pop_front() else { return Ok(None) };
+        let (chosen, rejected) = if right { (solution, other) } else { (other, solution) };
+        let key = format!("{}.{}", problem.number, problem.pairs);
+        problem.pairs += 1;
+        let task_of = Task::Pair { chosen: chosen.text, rejected: rejected.text };
+        let origin = Origin { place: chosen.place, rejected: Some(rejected.place) };
+        Ok(Some(Made::Whole(Item::new(key, task, format!("{prompt}\n"), task_of), origin)))
     }
 
-    /// The pairs, by problem; what made none.
-    pub(super) fn pairs(self) -> (Vec<Item>, Vec<LeftOut>) {
-        let (mut items, mut left_out) = (Vec::new(), self.left_out);
-        for (number, problem) in self.problems.into_iter().enumerate() {
-            let (mut right, mut wrong) = (problem.right.into_iter(), problem.wrong.into_iter());
-            let mut pair = 0;
-            loop {
-                let (chosen, rejected) = match (right.next(), wrong.next()) {
-                    (Some(chosen), Some(rejected)) => (chosen.text, rejected.text),
-                    (None, None) => break,
-                    (Some(alone), None) => {
-                        left_out.push(LeftOut { place: alone.place, reason: "no wrong solution to compare with" });
-                        continue;
-                    }
-                    (None, Some(alone)) => {
-                        left_out.push(LeftOut { place: alone.place, reason: "no right solution to compare with" });
-                        continue;
-                    }
-                };
-                let prompt = format!("{}\n", problem.prompt);
-                let task = Task::Pair { chosen, rejected };
-                items.push(Item::new(format!("{number}.{pair}"), problem.task.clone(), prompt, task));
-                pair += 1;
-            }
-        }
-        left_out.sort_by_key(|row| row.place.line);
-        (items, left_out)
+    /// What found no counterpart, in the order of the file.
+    pub(super) fn left_over(self) -> Vec<LeftOut> {
+        let alone = |problem: Problem| {
+            let reason =
+                if problem.right { "no wrong solution to compare with" } else { "no right solution to compare with" };
+            problem.waiting.into_iter().map(move |solution| (solution.number, solution.place, reason))
+        };
+        let mut all: Vec<_> = self.problems.into_values().flat_map(alone).collect();
+        all.sort_unstable_by_key(|(number, ..)| *number);
+        all.into_iter().map(|(_, place, reason)| LeftOut { place, reason }).collect()
     }
+}
+
+/// Problem and solution without the marks.
+pub(super) fn text(row: &Row) -> RecordResult<String> {
+    let Parts { prompt, answer, .. } = parts(row)?;
+    Ok(format!("{prompt}\n{answer}"))
+}
+
+/// A row taken apart.
+struct Parts {
+    prompt: String,
+    answer: String,
+    /// Whether each step is good.
+    steps: Vec<bool>,
+}
+
+fn parts(row: &Row) -> RecordResult<Parts> {
+    let (input, label) = (row.text("input")?, row.text("label")?);
+    let steps = steps(&input, &label).map_err(|problem| row.wrong("label", problem))?;
+    let Some(start) = input.find("Step 1:") else {
+        return Err(row.wrong("input", "has no `Step 1:`, where the solution begins".to_owned()));
+    };
+    let answer = input[start..].split(MARK).map(str::trim).filter(|step| !step.is_empty());
+    let answer = answer.collect::<Vec<_>>().join("\n");
+    if steps.is_empty() || answer.is_empty() {
+        return Err(row.wrong("input", "has no step with its mark".to_owned()));
+    }
+    Ok(Parts { prompt: input[..start].trim().to_owned(), answer, steps })
 }
 
 /// Whether each step is good.
