@@ -7,6 +7,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use super::eval_args::EvalCommand;
 use super::training_args::{ScoreArgs, TrainArgs};
+use crate::benchmark::Format;
 use crate::ids::{BatchId, PairId, RunId};
 use crate::nn::Preset;
 use crate::simulate::Fault;
@@ -90,6 +91,8 @@ pub enum Command {
     Simulate(SimulateArgs),
     /// Make a reasoning set: word problems with right and flawed solutions, for curves and best-of-N without a download.
     MakeBenchmark(MakeBenchmarkArgs),
+    /// Write the pairs that a benchmark's file stands for to files of pairs, each with the lines that it comes from.
+    ConvertBenchmark(ConvertBenchmarkArgs),
     /// Tell what the program finds on this machine.
     Doctor,
 }
@@ -115,6 +118,35 @@ pub struct MakeBenchmarkArgs {
     /// Samples of each question.
     #[arg(long, default_value_t = 64, value_name = "N")]
     pub samples: usize,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `codepmp convert-benchmark`
+#[derive(Debug, ClapArgs)]
+pub struct ConvertBenchmarkArgs {
+    /// The benchmark's file or folder as published.
+    pub file: PathBuf,
+    /// Its format: math-shepherd, logiqa2, reclor, code-ultra-feedback, reward-bench-2, options or pairs; told from its
+    /// first row if left out.
+    #[arg(long, value_name = "NAME")]
+    pub format: Option<Format>,
+    /// Template of the prompt, e.g. "Question: {{ prompt }}\nAnswer: ".
+    #[arg(long, value_name = "TEXT")]
+    pub template: Option<String>,
+    /// Folder for train.*, test.* and conversion.json, which tells what was left out.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Format of the files.
+    #[arg(long = "as", value_enum, default_value = "jsonl", value_name = "FORMAT")]
+    pub files: ExportFormat,
+    /// Share of the prompts whose pairs are held out.
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
+    pub test_share: f64,
+    /// Decides which are held out.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

@@ -3,6 +3,7 @@
 mod args;
 mod batch;
 mod contamination;
+mod convert_benchmark;
 mod db;
 mod doctor;
 mod estimate;
@@ -112,6 +113,7 @@ async fn dispatch(args: Args) -> anyhow::Result<Exit> {
         Command::Db { command } => db::db(command, &data_dir).await,
         Command::Simulate(simulate) => simulate::simulate(simulate).await,
         Command::MakeBenchmark(args) => make_benchmark::make_benchmark(args).await,
+        Command::ConvertBenchmark(args) => convert_benchmark::convert_benchmark(args).await,
         Command::Doctor => doctor::doctor(&data_dir).await,
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod batches;
 mod chain;
+pub mod convert;
 mod curves;
 mod decontaminate;
 mod dedupe;
