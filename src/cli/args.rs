@@ -12,6 +12,7 @@ use crate::ids::{BatchId, PairId, RunId};
 use crate::nn::Preset;
 use crate::simulate::Fault;
 use crate::stages::ExportFormat;
+use crate::stages::decontaminate::NamedSet;
 use crate::store::budget::Caps;
 
 /// Turns Python source into code-preference pairs with OpenAI-compatible models, and keeps every row in Postgres.
@@ -67,7 +68,7 @@ pub enum Command {
     Export(ExportArgs),
     /// Write a run as one HTML page with every number beside it as JSON.
     Report(ReportArgs),
-    /// List pairs that overlap with evaluation sets, as decontaminate stages found.
+    /// List pairs that overlap with evaluation sets, as decontaminate stages found; or compare any pairs with sets now.
     Contamination(ContaminationArgs),
     /// Make a fresh model: a tokenizer learned from a corpus, and random weights.
     Init(InitArgs),
@@ -374,6 +375,15 @@ pub struct ContaminationArgs {
     /// Pipeline file or run; the latest run if left out.
     #[arg(value_name = "FILE|RUN")]
     pub source: Option<String>,
+    /// Compare with this file now, without a stage; behind a colon its format, e.g. math-500.jsonl:math. May be repeated.
+    #[arg(long, value_name = "PATH[:FORMAT]", conflicts_with = "source")]
+    pub set: Vec<NamedSet>,
+    /// With --set: the pairs, as `train` takes them.
+    #[arg(long, value_name = "SRC", default_value = "db", requires = "set")]
+    pub data: String,
+    /// With --set: format of --data, where it is a benchmark's file as published.
+    #[arg(long, value_name = "NAME", requires = "set")]
+    pub format: Option<Format>,
     /// At most so many overlaps, the largest first.
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub limit: i64,

@@ -1,6 +1,7 @@
 //! `decontaminate`: marks pairs that overlap with evaluation sets. Training on marked pairs is refused unless told
 //! otherwise.
 
+mod direct;
 mod sets;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::task::spawn_blocking;
 
+pub use self::direct::{NamedSet, overlaps};
 use self::sets::{ItemText, read_set};
 use super::{AnyStage, Kind, WrongInput, only_need, resolve};
 use crate::benchmark::Format;

@@ -110,13 +110,13 @@ pub fn check(pipeline: Pipeline) -> Result<Loaded, ConfigError> {
     Ok(Loaded { pipeline, plan, simulators })
 }
 
-/// Train stages that would not wait for the marks that a decontaminate stage makes on their pairs.
+/// Stages that train and would not wait for the marks that a decontaminate stage makes on their pairs.
 fn unmarked(pipeline: &Pipeline, plan: &Plan<AnyStage>) -> Vec<Problem> {
     let kind = |at: usize| plan.stages[at].stage.kind();
     let marking = (0..plan.stages.len()).filter(|&at| kind(at) == "decontaminate");
     let mut problems = Vec::new();
     for marks in marking {
-        for train in plan.stages.iter().filter(|stage| stage.stage.kind() == "train") {
+        for train in plan.stages.iter().filter(|stage| ["train", "sample_efficiency"].contains(&stage.stage.kind())) {
             let on_the_same = plan.stages[marks].needs.iter().any(|pairs| train.needs.contains(pairs));
             if !on_the_same || train.needs.contains(&marks) {
                 continue;

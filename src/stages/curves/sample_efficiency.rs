@@ -54,6 +54,9 @@ pub struct SampleEfficiencySettings {
     /// The whole set, of which shares are taken.
     #[serde(default)]
     pub pairs: PairChoice,
+    /// Train also on pairs that a decontaminate stage has marked as overlapping with an evaluation set.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_contaminated: bool,
     /// Held-out pairs that every point is measured on; the test split if left out.
     #[serde(default = "test_split")]
     pub test: PairChoice,
@@ -152,6 +155,9 @@ impl SampleEfficiency {
         };
         let whole = source.read(&settings.pairs).await?;
         whole.left_out.lines().for_each(|line| tracing::info!("{source}: {line}"));
+        if !settings.allow_contaminated {
+            training::refuse_contaminated(&source, &whole).await?;
+        }
         let whole = whole.len();
         if whole == 0 {
             return Err(training::WrongInput(format!("{source} has no pairs to train on: see `pairs`")).into());
@@ -280,13 +286,13 @@ impl Kind for SampleEfficiency {
         for (name, stage) in needs {
             let as_model = named.iter().any(|model| model == name);
             match stage.kind() {
-                "pair" if !as_model => {}
+                "pair" | "decontaminate" if !as_model => {}
                 "train" if as_model => {}
                 "train" => return Err(format!("no arm names `{name}`")),
                 kind if as_model => return Err(format!("`{name}` makes no model: it is a {kind} stage")),
                 kind => {
                     return Err(format!(
-                        "it cannot stand on `{name}`, a {kind} stage; allowed: pair, train"
+                        "it cannot stand on `{name}`, a {kind} stage; allowed: pair, decontaminate, train"
                     ));
                 }
             }
