@@ -1,6 +1,7 @@
 //! From the database to a [`Report`].
 
-use super::curves::{curves, measured};
+use super::curves::curves;
+use super::measured::{compared, measured};
 use super::quality::{BARS, Histogram, Quality, length_signal, share};
 use super::{ContaminationFacts, Example, PairSet, Report, Versions};
 use crate::ids::{RunId, StageId};
@@ -41,6 +42,7 @@ pub async fn gather(store: &Store, run: RunId) -> StoreResult<Report> {
         pairs,
         trainings,
         training_curves,
+        compared: compared(&evaluations),
         evaluations,
         measured,
     })
