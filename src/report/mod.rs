@@ -10,6 +10,7 @@
 //! `eval`, counting to `store`.
 
 mod card;
+pub mod coverage;
 mod curves;
 mod difference;
 mod gather;
@@ -28,6 +29,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use self::coverage::Uncovered;
 use self::curves::Curve;
 use self::measured::{Compared, Measured};
 use self::quality::Quality;
@@ -67,6 +69,8 @@ pub struct Report {
     pub measured: Vec<Measured>,
     /// Trainings beside the baselines of their evaluate stages.
     pub compared: Vec<Compared>,
+    /// Files that models were measured on, and their pairs not compared with.
+    pub uncovered: Vec<Uncovered>,
     /// Curves over measurements: best-of-N, sample efficiency, scaling.
     pub curves: Vec<Curve>,
 }

@@ -14,8 +14,9 @@ use super::{
     source_answer, train,
 };
 use crate::config::{ConfigError, Pipeline, Problem, Section, StageEntry};
-use crate::engine::{Plan, Stage as _};
+use crate::engine::{Plan, Planned, Stage as _};
 use crate::llm::{EndpointSettings, Limits};
+use crate::report::coverage::{self, Uncovered};
 
 /// A pipeline that passed every check that needs no network and no database.
 #[derive(Debug)]
@@ -29,6 +30,18 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Files that stages measure on without a comparison with the pairs behind their models.
+    pub fn uncovered(&self) -> Vec<Uncovered> {
+        let settings: Vec<_> = self.plan.stages.iter().map(|planned| planned.stage.identity()).collect();
+        let stage = |(planned, settings)| {
+            let planned: &Planned<AnyStage> = planned;
+            let needs = planned.needs.iter().map(|&need| self.plan.stages[need].name.as_str()).collect();
+            coverage::Stage { name: &planned.name, kind: planned.stage.kind(), settings, needs }
+        };
+        let stages: Vec<_> = self.plan.stages.iter().map(AsRef::as_ref).zip(&settings).map(stage).collect();
+        coverage::uncovered(&stages, &self.pipeline.base())
+    }
+
     /// The endpoints that the stages called `names` ask; of all stages if there are no names.
     pub fn endpoints_of(&self, names: &[String]) -> Vec<Arc<Endpoint>> {
         let mut used: BTreeMap<&str, &Arc<Endpoint>> = BTreeMap::new();
