@@ -98,7 +98,7 @@ async fn overlapping_pairs_are_listed_and_training_on_them_is_refused_unless_tol
 
     // Told to leave them out, it trains on the others; told to take them, on all.
     for (setting, left_out) in [("pairs = { clean = true }", true), ("allow_contaminated = true", false)] {
-        let text = site.read("pipeline.toml").replace("init = {", &format!("{setting}\ninit = {{"));
+        let text = site.read("pipeline.toml").replace("\ninit = {", &format!("\n{setting}\ninit = {{"));
         site.write("other.toml", text);
         training::run(&site, "run other.toml --select reward").await.with(0);
         let of = "select pairs_train from training_runs order by id desc limit 1";
