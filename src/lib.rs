@@ -10,7 +10,7 @@
 //! train                            pairs into batches, checkpoints, model folders
 //! eval                             measures with their uncertainty
 //! llm  store  corpus  runtime      models; SQL; archives and files; ONNX Runtime
-//! sandbox  benchmark               answers' code in a cage; what others publish, as items to be scored
+//! sandbox  benchmark  records      answers' code in a cage; what others publish, as items and pairs; files of records
 //! dedupe  python  graph  nn        pure code: no I/O, no clock, no async
 //! config  env  ids  shutdown  telemetry  progress
 //! ```
@@ -30,6 +30,7 @@ pub mod nn;
 pub mod progress;
 pub mod python;
 pub mod reasoning;
+pub mod records;
 pub mod report;
 pub mod runtime;
 pub mod sandbox;

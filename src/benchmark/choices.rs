@@ -1,9 +1,8 @@
 //! Multiple choice: ReClor and LogiQA 2.0.
 
-use super::error::BenchmarkResult;
 use super::plain::{key, within};
-use super::row::Row;
 use super::{Item, Task};
+use crate::records::{RecordResult, Row};
 
 /// A passage and a question as one prompt.
 fn prompt(passage: &str, question: &str) -> String {
@@ -12,7 +11,7 @@ fn prompt(passage: &str, question: &str) -> String {
 
 /// ReClor (Yu et al. 2020): `context`, `question`, `answers`, `label`, `id_string`. Its test set is published without
 /// `label`.
-pub(super) fn reclor(row: &Row, number: usize) -> BenchmarkResult<Item> {
+pub(super) fn reclor(row: &Row, number: usize) -> RecordResult<Item> {
     let options = row.some_texts("answers")?;
     if row.get("label").is_none() {
         return Err(row.missing("label", "the place of the right answer; ReClor's test.json has none: take val.json"));
@@ -25,7 +24,7 @@ pub(super) fn reclor(row: &Row, number: usize) -> BenchmarkResult<Item> {
 }
 
 /// LogiQA 2.0 (Liu et al. 2023), the reading-comprehension task: `id`, `text`, `question`, `options`, `answer`, `type`.
-pub(super) fn logiqa2(row: &Row, number: usize) -> BenchmarkResult<Item> {
+pub(super) fn logiqa2(row: &Row, number: usize) -> RecordResult<Item> {
     let options = row.some_texts("options")?;
     let answer = within(row, "answer", options.len())?;
     let prompt = prompt(&row.text("text")?, &row.text("question")?);

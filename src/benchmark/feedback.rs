@@ -2,14 +2,13 @@
 
 use serde_json::Value;
 
-use super::error::BenchmarkResult;
 use super::plain::key;
-use super::row::Row;
 use super::{Item, Task};
+use crate::records::{RecordResult, Row};
 
 /// A pair of the best and the worst rated response; of several with one rating, the first, so that no chance is in it.
 /// The binarized set has them ready. The reason, if the row makes no pair.
-pub(super) fn item(row: &Row, number: usize) -> BenchmarkResult<Result<Item, &'static str>> {
+pub(super) fn item(row: &Row, number: usize) -> RecordResult<Result<Item, &'static str>> {
     let prompt = row.text("instruction")?;
     let subset = row.optional_text("preference")?.unwrap_or_default();
     let sides = if row.get("chosen").is_some() {
@@ -33,7 +32,7 @@ pub(super) fn item(row: &Row, number: usize) -> BenchmarkResult<Result<Item, &'s
 }
 
 /// Ratings with their responses, in the order of the responses. A rating of `N/A` is none.
-fn rated(row: &Row) -> BenchmarkResult<Vec<(i64, String)>> {
+fn rated(row: &Row) -> RecordResult<Vec<(i64, String)>> {
     let member = |list: &str, at: usize, value: &Value, field: &str| {
         let way = format!("{list}[{at}].{field}");
         match value.get(field) {

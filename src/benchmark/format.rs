@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::row::Row;
+use crate::records::Row;
 
 macro_rules! formats {
     ($($(#[$doc:meta])* $name:ident = $text:literal),* $(,)?) => {
@@ -73,6 +73,26 @@ impl Format {
     /// All names, for messages.
     pub fn names() -> String {
         Self::ALL.iter().map(|format| format.name()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether its rows are pairs, or stand for some: a right option or answer beside wrong ones.
+    pub fn has_pairs(self) -> bool {
+        match self {
+            Self::Pairs
+            | Self::Options
+            | Self::MathShepherd
+            | Self::Reclor
+            | Self::Logiqa2
+            | Self::CodeUltraFeedback
+            | Self::RewardBench2 => true,
+            Self::Samples | Self::Gsm8k | Self::Math | Self::HumanEval | Self::Mbpp => false,
+        }
+    }
+
+    /// Names of the formats whose rows stand for pairs, for messages.
+    pub fn names_with_pairs() -> String {
+        let with = Self::ALL.iter().filter(|format| format.has_pairs());
+        with.map(|format| format.name()).collect::<Vec<_>>().join(", ")
     }
 
     /// What a row of these fields must be; none if it could be nothing that is known.

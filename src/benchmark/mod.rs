@@ -1,7 +1,8 @@
-//! Benchmarks as data: the files that others publish, read as items to be scored.
+//! Benchmarks as data: the files that others publish, read as items to be scored, or as pairs to train on.
 //!
 //! ```text
-//! file ── rows ──> Row ── format ──> Item      a pair, a choice, a ranking, or a question with its answer
+//! file ── records ──> Row ── format ──> Item      a pair, a choice, a ranking, or a question with its answer
+//!                                       Item ──> Pair      as many as it stands for
 //! samples file ── attach ──> the items' samples
 //! ```
 //!
@@ -12,14 +13,14 @@
 mod boxed;
 mod code;
 mod error;
-mod files;
 mod format;
 mod item;
-mod json;
-mod parquet;
+mod items;
+mod pairs;
 mod read;
-mod row;
+mod reasons;
 mod samples;
+mod texts;
 
 mod choices;
 mod feedback;
@@ -30,8 +31,12 @@ mod shepherd;
 
 pub use boxed::last_boxed;
 pub use code::CodeTest;
-pub use error::{BenchmarkError, BenchmarkResult, Place};
+pub use error::{BenchmarkError, BenchmarkResult};
 pub use format::Format;
 pub use item::{Answering, Item, Task};
-pub use read::{Benchmark, LeftOut, detect, read};
+pub use items::{Items, LeftOut, Made, Origin, detect, items};
+pub use pairs::{Pair, Pairs, pairs};
+pub use read::{Benchmark, read};
+pub use reasons::{Reason, Reasons};
 pub use samples::attach;
+pub use texts::{Texts, gather, texts};

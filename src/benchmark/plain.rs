@@ -2,27 +2,26 @@
 
 use serde_json::Value;
 
-use super::error::BenchmarkResult;
-use super::row::{Row, kind};
 use super::{Answering, Item, Task};
+use crate::records::{RecordResult, Row, kind};
 
 /// The row's `id`, else its number.
-pub(super) fn key(row: &Row, number: usize) -> BenchmarkResult<String> {
+pub(super) fn key(row: &Row, number: usize) -> RecordResult<String> {
     if row.get("id").is_some() { row.name("id") } else { Ok(number.to_string()) }
 }
 
-fn subset(row: &Row) -> BenchmarkResult<String> {
+fn subset(row: &Row) -> RecordResult<String> {
     Ok(row.optional_text("subset")?.unwrap_or_default())
 }
 
 /// `prompt`, `chosen`, `rejected`.
-pub(super) fn pair(row: &Row, number: usize) -> BenchmarkResult<Item> {
+pub(super) fn pair(row: &Row, number: usize) -> RecordResult<Item> {
     let task = Task::Pair { chosen: row.text("chosen")?, rejected: row.text("rejected")? };
     Ok(Item::new(key(row, number)?, subset(row)?, row.text("prompt")?, task))
 }
 
 /// `prompt`, `options`, `answer`.
-pub(super) fn options(row: &Row, number: usize) -> BenchmarkResult<Item> {
+pub(super) fn options(row: &Row, number: usize) -> RecordResult<Item> {
     let options = row.some_texts("options")?;
     let answer = match row.get("answer") {
         Some(Value::String(text)) => {
@@ -35,7 +34,7 @@ pub(super) fn options(row: &Row, number: usize) -> BenchmarkResult<Item> {
 }
 
 /// A place in a list of `length`.
-pub(super) fn within(row: &Row, field: &str, length: usize) -> BenchmarkResult<usize> {
+pub(super) fn within(row: &Row, field: &str, length: usize) -> RecordResult<usize> {
     let place = row.whole(field)?;
     if place < length {
         Ok(place)
@@ -45,7 +44,7 @@ pub(super) fn within(row: &Row, field: &str, length: usize) -> BenchmarkResult<u
 }
 
 /// `prompt`, `samples`, `answer`; `compare` says how answers are compared: number, math or text.
-pub(super) fn samples(row: &Row, number: usize) -> BenchmarkResult<Item> {
+pub(super) fn samples(row: &Row, number: usize) -> RecordResult<Item> {
     let answering = match row.optional_text("compare")?.as_deref() {
         None | Some("math") => Answering::Math,
         Some("number") => Answering::Number,

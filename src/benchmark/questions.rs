@@ -1,12 +1,11 @@
 //! Questions with one right answer: GSM8K, MATH, HumanEval, MBPP.
 
-use super::error::BenchmarkResult;
 use super::plain::key;
-use super::row::Row;
 use super::{Answering, CodeTest, Item, Task, last_boxed};
+use crate::records::{RecordResult, Row};
 
 /// GSM8K (Cobbe et al. 2021): `question`, and `answer`, which ends with `#### ` and the number.
-pub(super) fn gsm8k(row: &Row, number: usize) -> BenchmarkResult<Item> {
+pub(super) fn gsm8k(row: &Row, number: usize) -> RecordResult<Item> {
     let answer = row.text("answer")?;
     let gold = answer.rsplit_once("####").map(|(_, gold)| gold.trim().to_owned()).filter(|gold| !gold.is_empty());
     let gold = gold.ok_or_else(|| row.wrong("answer", "has no `#### ` with a number behind it".to_owned()))?;
@@ -16,7 +15,7 @@ pub(super) fn gsm8k(row: &Row, number: usize) -> BenchmarkResult<Item> {
 
 /// MATH (Hendrycks et al. 2021: `problem`, `level`, `type`, `solution`) and MATH-500 (with `answer`, `subject` and
 /// `unique_id`). Without `answer`, it is in the solution's last box.
-pub(super) fn math(row: &Row, number: usize) -> BenchmarkResult<Item> {
+pub(super) fn math(row: &Row, number: usize) -> RecordResult<Item> {
     let gold = match row.optional_text("answer")? {
         Some(answer) => answer,
         None => {
@@ -32,7 +31,7 @@ pub(super) fn math(row: &Row, number: usize) -> BenchmarkResult<Item> {
 }
 
 /// HumanEval (Chen et al. 2021): the `prompt` is the head of a function, `test` defines `check`, which is given it.
-pub(super) fn humaneval(row: &Row) -> BenchmarkResult<Item> {
+pub(super) fn humaneval(row: &Row) -> RecordResult<Item> {
     let (prompt, test, entry_point) = (row.text("prompt")?, row.text("test")?, row.text("entry_point")?);
     let task = Task::Code(CodeTest::HumanEval { prompt: prompt.clone(), test, entry_point });
     Ok(Item::new(row.name("task_id")?, String::new(), prompt, task))
@@ -40,7 +39,7 @@ pub(super) fn humaneval(row: &Row) -> BenchmarkResult<Item> {
 
 /// MBPP (Austin et al. 2021): `text` of the full set, `prompt` of the sanitized one; the tests are shown to the model, as
 /// in the paper, for they alone name the function.
-pub(super) fn mbpp(row: &Row) -> BenchmarkResult<Item> {
+pub(super) fn mbpp(row: &Row) -> RecordResult<Item> {
     let asked = if row.get("text").is_some() { row.text("text")? } else { row.text("prompt")? };
     let tests = row.some_texts("test_list")?;
     let mut setup = match row.get("test_imports") {

@@ -2,19 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::error::{BenchmarkError, BenchmarkResult, Place};
-use super::files::{files, rows};
-use super::row::Row;
-use super::{Format, Item, Task, choices, feedback, plain, questions, reward_bench, shepherd};
-
-/// A row that made no item.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeftOut {
-    /// Where it stands.
-    pub place: Place,
-    /// Why it makes no item.
-    pub reason: &'static str,
-}
+use super::error::BenchmarkResult;
+use super::items::{LeftOut, Made, items};
+use super::{Format, Item, Task};
 
 /// A benchmark that was read.
 #[derive(Clone, Debug)]
@@ -52,76 +42,22 @@ impl Benchmark {
     }
 }
 
-/// Reads a file, or all files below a folder, in the order of their names. Without `format`, the first row's fields tell
-/// it.
+/// Reads a file, or all files below a folder, as [`items`] does.
 ///
 /// # Errors
 /// The first row that is broken or has a field that is not as its format says.
 pub fn read(path: &Path, format: Option<Format>) -> BenchmarkResult<Benchmark> {
-    let mut told = format;
+    let mut all = items(path, format)?;
     let mut found = Benchmark { path: path.to_owned(), format: Format::Pairs, items: Vec::new(), left_out: Vec::new() };
-    let mut solutions = shepherd::Solutions::default();
-    let mut number = 0;
-    for file in files(path)? {
-        for row in rows(&file)? {
-            let row = row?;
-            let format = match told {
-                Some(format) => format,
-                None => *told.insert(Format::of(&row).ok_or_else(|| unknown(&row))?),
-            };
-            match format {
-                Format::MathShepherd => solutions.add(&row)?,
-                Format::CodeUltraFeedback => match feedback::item(&row, number)? {
-                    Ok(item) => found.items.push(item),
-                    Err(reason) => found.left_out.push(LeftOut { place: row.place, reason }),
-                },
-                other => found.items.push(item(other, &row, number)?),
-            }
-            number += 1;
+    for made in all.by_ref() {
+        match made? {
+            Made::Whole(item, _) => found.items.push(item),
+            Made::LeftOut(row) => found.left_out.push(row),
         }
     }
-    let Some(format) = told.filter(|_| number > 0) else {
-        return Err(BenchmarkError::Empty { path: path.to_owned() });
-    };
-    found.format = format;
-    if format == Format::MathShepherd {
-        (found.items, found.left_out) = solutions.pairs();
-    }
+    // Without a row, and so without a format, reading fails.
+    found.format = all.format().unwrap_or(found.format);
     Ok(found)
-}
-
-/// The format of a file or folder, as its first row tells it; none if it is of no format known.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn detect(path: &Path) -> BenchmarkResult<Option<Format>> {
-    for file in files(path)? {
-        if let Some(row) = rows(&file)?.next() {
-            return Ok(Format::of(&row?));
-        }
-    }
-    Err(BenchmarkError::Empty { path: path.to_owned() })
-}
-
-fn item(format: Format, row: &Row, number: usize) -> BenchmarkResult<Item> {
-    match format {
-        Format::Pairs => plain::pair(row, number),
-        Format::Options => plain::options(row, number),
-        Format::Samples => plain::samples(row, number),
-        Format::Gsm8k => questions::gsm8k(row, number),
-        Format::Math => questions::math(row, number),
-        Format::HumanEval => questions::humaneval(row),
-        Format::Mbpp => questions::mbpp(row),
-        Format::Reclor => choices::reclor(row, number),
-        Format::Logiqa2 => choices::logiqa2(row, number),
-        Format::RewardBench2 => reward_bench::item(row),
-        Format::MathShepherd | Format::CodeUltraFeedback => unreachable!("read row by row above"),
-    }
-}
-
-fn unknown(row: &Row) -> BenchmarkError {
-    let fields = row.fields.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-    BenchmarkError::Unknown { place: row.place.clone(), fields, known: Format::names() }
 }
 
 #[cfg(test)]

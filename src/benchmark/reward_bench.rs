@@ -1,12 +1,11 @@
 //! RewardBench 2 (Malik et al. 2025): right answers to be ranked before wrong ones.
 
-use super::error::BenchmarkResult;
-use super::row::Row;
 use super::{Item, Task};
+use crate::records::{RecordResult, Row};
 
 /// `id`, `prompt`, `chosen` and `rejected` (lists), `num_correct`, `total_completions`, `subset`. All but the subset Ties
 /// have one right answer and three wrong ones; there, `id` is `ref:N` or `tied:N`.
-pub(super) fn item(row: &Row) -> BenchmarkResult<Item> {
+pub(super) fn item(row: &Row) -> RecordResult<Item> {
     let (correct, wrong) = (row.some_texts("chosen")?, row.some_texts("rejected")?);
     let counts = [("num_correct", correct.len()), ("total_completions", correct.len() + wrong.len())];
     for (field, count) in counts {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::error::{BenchmarkError, BenchmarkResult};
-use super::files::{files, rows};
 use super::{Benchmark, Task};
+use crate::records::{files, rows};
 
 /// Reads samples for the questions of `benchmark`: rows with `id` or `task_id` (the item's key) and either `samples`, a
 /// list, or one text in `sample` or `completion`; several rows of one key add up.
@@ -19,7 +19,7 @@ pub fn attach(benchmark: &mut Benchmark, path: &Path) -> BenchmarkResult<()> {
         item.samples.clear();
     }
     for file in files(path)? {
-        for row in rows(&file)? {
+        for row in rows(&file, None)? {
             let row = row?;
             let field = if row.get("id").is_none() && row.get("task_id").is_some() { "task_id" } else { "id" };
             let key = row.name(field)?;
@@ -32,13 +32,12 @@ pub fn attach(benchmark: &mut Benchmark, path: &Path) -> BenchmarkResult<()> {
             }
         }
     }
-    let bare = benchmark.items.iter().find(|item| item.samples.is_empty() && asks(&item.task));
-    match bare {
-        Some(item) => {
-            let what = format!("there is no sample for the question `{}` of {}", item.key, benchmark.path.display());
-            let source = std::io::Error::new(std::io::ErrorKind::InvalidData, what);
-            Err(BenchmarkError::Read { path: path.to_owned(), source })
-        }
+    match benchmark.items.iter().find(|item| item.samples.is_empty() && asks(&item.task)) {
+        Some(item) => Err(BenchmarkError::Unanswered {
+            path: path.to_owned(),
+            key: item.key.clone(),
+            questions: benchmark.path.clone(),
+        }),
         None => Ok(()),
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::benchmark::{Answering, CodeTest, attach};
+use crate::benchmark::{Answering, CodeTest, attach, detect};
 
 fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/benchmarks").join(name)

@@ -7,10 +7,12 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use super::eval_args::EvalCommand;
 use super::training_args::{ScoreArgs, TrainArgs};
+use crate::benchmark::Format;
 use crate::ids::{BatchId, PairId, RunId};
 use crate::nn::Preset;
 use crate::simulate::Fault;
 use crate::stages::ExportFormat;
+use crate::stages::decontaminate::NamedSet;
 use crate::store::budget::Caps;
 
 /// Turns Python source into code-preference pairs with OpenAI-compatible models, and keeps every row in Postgres.
@@ -66,7 +68,7 @@ pub enum Command {
     Export(ExportArgs),
     /// Write a run as one HTML page with every number beside it as JSON.
     Report(ReportArgs),
-    /// List pairs that overlap with evaluation sets, as decontaminate stages found.
+    /// List pairs that overlap with evaluation sets, as decontaminate stages found; or compare any pairs with sets now.
     Contamination(ContaminationArgs),
     /// Make a fresh model: a tokenizer learned from a corpus, and random weights.
     Init(InitArgs),
@@ -90,6 +92,8 @@ pub enum Command {
     Simulate(SimulateArgs),
     /// Make a reasoning set: word problems with right and flawed solutions, for curves and best-of-N without a download.
     MakeBenchmark(MakeBenchmarkArgs),
+    /// Write the pairs that a benchmark's file stands for to files of pairs, each with the lines that it comes from.
+    ConvertBenchmark(ConvertBenchmarkArgs),
     /// Tell what the program finds on this machine.
     Doctor,
 }
@@ -115,6 +119,35 @@ pub struct MakeBenchmarkArgs {
     /// Samples of each question.
     #[arg(long, default_value_t = 64, value_name = "N")]
     pub samples: usize,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `codepmp convert-benchmark`
+#[derive(Debug, ClapArgs)]
+pub struct ConvertBenchmarkArgs {
+    /// The benchmark's file or folder as published.
+    pub file: PathBuf,
+    /// Its format: math-shepherd, logiqa2, reclor, code-ultra-feedback, reward-bench-2, options or pairs; told from its
+    /// first row if left out.
+    #[arg(long, value_name = "NAME")]
+    pub format: Option<Format>,
+    /// Template of the prompt, e.g. "Question: {{ prompt }}\nAnswer: ".
+    #[arg(long, value_name = "TEXT")]
+    pub template: Option<String>,
+    /// Folder for train.*, test.* and conversion.json, which tells what was left out.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Format of the files.
+    #[arg(long = "as", value_enum, default_value = "jsonl", value_name = "FORMAT")]
+    pub files: ExportFormat,
+    /// Share of the prompts whose pairs are held out.
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
+    pub test_share: f64,
+    /// Decides which are held out.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -342,6 +375,15 @@ pub struct ContaminationArgs {
     /// Pipeline file or run; the latest run if left out.
     #[arg(value_name = "FILE|RUN")]
     pub source: Option<String>,
+    /// Compare with this file now, without a stage; behind a colon its format, e.g. math-500.jsonl:math. May be repeated.
+    #[arg(long, value_name = "PATH[:FORMAT]", conflicts_with = "source")]
+    pub set: Vec<NamedSet>,
+    /// With --set: the pairs, as `train` takes them.
+    #[arg(long, value_name = "SRC", default_value = "db", requires = "set")]
+    pub data: String,
+    /// With --set: format of --data, where it is a benchmark's file as published.
+    #[arg(long, value_name = "NAME", requires = "set")]
+    pub format: Option<Format>,
     /// At most so many overlaps, the largest first.
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub limit: i64,

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::Exit;
-use super::eval_args::{AccuracyArgs, BenchmarkArgs, BestOfNArgs, ChoiceArgs, CompareArgs, EvalCommand, ResultArgs};
+use super::eval_args::{AccuracyArgs, BestOfNArgs, ChoiceArgs, CompareArgs, EvalCommand, FileArgs, HowArgs};
 use super::progress::{Display, Output};
 use super::table::table;
 use super::train::choice;
@@ -25,28 +25,35 @@ use crate::store::Store;
 pub async fn eval(command: EvalCommand, data_dir: &Path) -> anyhow::Result<Exit> {
     match command {
         EvalCommand::Accuracy(args) => accuracy(args, data_dir).await,
-        EvalCommand::BestOfN(BestOfNArgs { model, data, samples, limit, benchmark, device, result }) => {
-            let data = read(Metric::BestOfN, &data, samples.as_ref(), limit, &benchmark)?;
-            let asked = asked(model, data, &device, benchmark.seed, data_dir).await?;
-            measure(&asked, open(&result, data_dir).await?.as_ref(), &result).await
+        EvalCommand::BestOfN(BestOfNArgs { model, samples, file }) => {
+            on_file(Metric::BestOfN, model, samples.as_ref(), &file, data_dir).await
         }
-        EvalCommand::Choice(ChoiceArgs { model, data, limit, benchmark, device, result }) => {
-            let data = read(Metric::Choice, &data, None, limit, &benchmark)?;
-            let asked = asked(model, data, &device, benchmark.seed, data_dir).await?;
-            measure(&asked, open(&result, data_dir).await?.as_ref(), &result).await
-        }
+        EvalCommand::Choice(ChoiceArgs { model, file }) => on_file(Metric::Choice, model, None, &file, data_dir).await,
         EvalCommand::Compare(args) => compare(args, data_dir).await,
     }
 }
 
+async fn on_file(
+    metric: Metric,
+    model: PathBuf,
+    samples: Option<&PathBuf>,
+    file: &FileArgs,
+    data_dir: &Path,
+) -> anyhow::Result<Exit> {
+    let data = read(metric, &file.data, samples, file.limit, &file.how)?;
+    let asked = asked(model, data, &file.how, data_dir).await?;
+    measure(&asked, open(&file.how, data_dir).await?.as_ref(), &file.how).await
+}
+
 async fn accuracy(args: AccuracyArgs, data_dir: &Path) -> anyhow::Result<Exit> {
-    let store = open(&args.result, data_dir).await?;
+    let how = &args.how;
+    let store = open(how, data_dir).await?;
     let path = Path::new(&args.data.data);
-    let data = if stands_for_pairs(path, args.benchmark.format)? {
-        read(Metric::Accuracy, path, None, args.data.limit, &args.benchmark)?
+    let data = if stands_for_pairs(path, how.benchmark.format)? {
+        read(Metric::Accuracy, path, None, args.data.limit, how)?
     } else {
         let source = PairSource::find(&args.data.data, args.data.stage.as_deref(), store.as_ref()).await?;
-        let mut choice = choice(&args.data, &args.split, args.benchmark.seed)?;
+        let mut choice = choice(&args.data, &args.split, how.benchmark.seed)?;
         let mut pairs = source.read(&choice).await?;
         // A file whose rows tell no split is a test set as it is.
         if pairs.is_empty() && matches!(&source, PairSource::Files(path) if path.is_file()) {
@@ -58,8 +65,8 @@ async fn accuracy(args: AccuracyArgs, data_dir: &Path) -> anyhow::Result<Exit> {
         }
         Data::pairs(&pairs, source.to_string())
     };
-    let asked = asked(args.model, data, &args.device, args.benchmark.seed, data_dir).await?;
-    measure(&asked, store.as_ref(), &args.result).await
+    let asked = asked(args.model.clone(), data, how, data_dir).await?;
+    measure(&asked, store.as_ref(), how).await
 }
 
 /// Whether a path is a benchmark's file of another format than the plain pairs that trainings read too.
@@ -79,27 +86,28 @@ fn read(
     path: &Path,
     samples: Option<&PathBuf>,
     limit: Option<usize>,
-    benchmark: &BenchmarkArgs,
+    how: &HowArgs,
 ) -> anyhow::Result<Data> {
-    let settings = benchmark.settings(limit);
+    let settings = how.benchmark.settings(limit);
     settings.check().map_err(WrongInput)?;
     Data::read(metric, path, samples, &settings)
 }
 
-async fn open(result: &ResultArgs, data_dir: &Path) -> anyhow::Result<Option<Store>> {
-    Ok(if result.no_db { None } else { Some(Store::open(data_dir).await?) })
+async fn open(how: &HowArgs, data_dir: &Path) -> anyhow::Result<Option<Store>> {
+    Ok(if how.no_db { None } else { Some(Store::open(data_dir).await?) })
 }
 
-async fn asked(model: PathBuf, data: Data, device: &DeviceArgs, seed: u64, data_dir: &Path) -> anyhow::Result<Asked> {
+async fn asked(model: PathBuf, data: Data, how: &HowArgs, data_dir: &Path) -> anyhow::Result<Asked> {
+    let (computing, seed) = (computing(&how.device), how.benchmark.seed);
     let (library_dir, judge) = (data_dir.to_owned(), measuring::judge_for(&data).await?);
-    Ok(Asked { model, data: Arc::new(data), computing: computing(device), seed, library_dir, judge })
+    Ok(Asked { model, data: Arc::new(data), computing, seed, library_dir, judge })
 }
 
 /// Measures, keeps and prints.
-async fn measure(asked: &Asked, store: Option<&Store>, result: &ResultArgs) -> anyhow::Result<Exit> {
+async fn measure(asked: &Asked, store: Option<&Store>, how: &HowArgs) -> anyhow::Result<Exit> {
     let shutdown = crate::shutdown::on_signals().context("setting up Ctrl-C")?;
-    let Some(found) = obtain(asked, store, result, &shutdown).await? else { return Ok(Exit::Interrupted) };
-    print(asked, &found, result.json);
+    let Some(found) = obtain(asked, store, how, &shutdown).await? else { return Ok(Exit::Interrupted) };
+    print(asked, &found, how.json);
     Ok(Exit::Done)
 }
 
@@ -107,13 +115,13 @@ async fn measure(asked: &Asked, store: Option<&Store>, result: &ResultArgs) -> a
 async fn obtain(
     asked: &Asked,
     store: Option<&Store>,
-    result: &ResultArgs,
+    how: &HowArgs,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<Option<Found>> {
     let meter = Meter::new(asked.data.metric.name().to_owned(), "evaluate");
     meter.set_total(asked.data.items.len() as u64);
     meter.set_state(State::Running);
-    let display = (!result.json).then(|| Display::start(vec![Arc::clone(&meter)], Output::Text));
+    let display = (!how.json).then(|| Display::start(vec![Arc::clone(&meter)], Output::Text));
     let found = measuring::measure(asked, store, Some(Arc::clone(&meter)), shutdown).await;
     meter.set_state(if found.is_ok() { State::Done } else { State::Failed });
     if let Some(display) = display {
@@ -135,19 +143,20 @@ async fn compare(args: CompareArgs, data_dir: &Path) -> anyhow::Result<Exit> {
             WrongInput(format!("--model is given {count} times: compare takes two, --model A --model B")).into()
         );
     };
-    let data = read(args.metric, &args.data, args.samples.as_ref(), args.limit, &args.benchmark)?;
-    let asked = asked(first.clone(), data, &args.device, args.benchmark.seed, data_dir).await?;
-    let store = open(&args.result, data_dir).await?;
+    let how = &args.file.how;
+    let data = read(args.metric, &args.file.data, args.samples.as_ref(), args.file.limit, how)?;
+    let asked = asked(first.clone(), data, how, data_dir).await?;
+    let store = open(how, data_dir).await?;
     let shutdown = crate::shutdown::on_signals().context("setting up Ctrl-C")?;
     let of = |model: &PathBuf| Asked { model: model.clone(), ..asked.clone() };
     let mut rows = Vec::new();
     for model in [first, second] {
-        let found = obtain(&of(model), store.as_ref(), &args.result, &shutdown).await?;
+        let found = obtain(&of(model), store.as_ref(), how, &shutdown).await?;
         let Some(found) = found else { return Ok(Exit::Interrupted) };
         rows.push(vec![found.rows]);
     }
     let found = measuring::compared(asked.data.metric, &rows[0], &rows[1], asked.seed).map_err(WrongInput)?;
-    if args.result.json {
+    if how.json {
         outln!(
             "{}",
             json!({ "event": "comparison", "models": args.model, "data": asked.data.source, "compared": found })
@@ -189,9 +198,7 @@ fn print(asked: &Asked, found: &Found, as_json: bool) {
         return;
     }
     outln!("{}", found.brief());
-    for (reason, count) in &asked.data.left_out {
-        outln!("left out: {count} rows ({reason})");
-    }
+    asked.data.left_out.lines().for_each(|line| outln!("{line}"));
     if let Some(reason) = &found.unjudged {
         outln!("some programs could not be judged and count as wrong: {reason}");
     }

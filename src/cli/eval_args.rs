@@ -43,15 +43,35 @@ impl BenchmarkArgs {
     }
 }
 
-/// Where results go.
+/// What every measurement is told.
 #[derive(Debug, ClapArgs)]
-pub struct ResultArgs {
+pub struct HowArgs {
+    /// How a benchmark's rows are put to the model.
+    #[command(flatten)]
+    pub benchmark: BenchmarkArgs,
+    /// What to compute on.
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Leave the database alone: the result is printed only.
     #[arg(long)]
     pub no_db: bool,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// A file that models are measured on.
+#[derive(Debug, ClapArgs)]
+pub struct FileArgs {
+    /// A file or folder as published, of a kind that the metric is for: questions with samples, with options, or pairs.
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// At most so many items, drawn by chance.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// The rest.
+    #[command(flatten)]
+    pub how: HowArgs,
 }
 
 /// `codepmp eval accuracy`
@@ -66,15 +86,9 @@ pub struct AccuracyArgs {
     /// Split to measure on; a plain file is one split.
     #[arg(long, default_value = "test", value_parser = ["train", "test", "all"])]
     pub split: String,
-    /// How a benchmark's rows are put to the model.
+    /// The rest.
     #[command(flatten)]
-    pub benchmark: BenchmarkArgs,
-    /// What to compute on.
-    #[command(flatten)]
-    pub device: DeviceArgs,
-    /// Where results go.
-    #[command(flatten)]
-    pub result: ResultArgs,
+    pub how: HowArgs,
 }
 
 /// `codepmp eval best-of-n`
@@ -83,24 +97,12 @@ pub struct BestOfNArgs {
     /// Folder of the model.
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
-    /// Questions: a file or folder as published (GSM8K, MATH, HumanEval, MBPP), or rows of prompt, samples and answer.
-    #[arg(long, value_name = "FILE")]
-    pub data: PathBuf,
     /// Samples of a generator: rows of id (or task_id) and samples, or one sample (or completion) a row.
     #[arg(long, value_name = "FILE")]
     pub samples: Option<PathBuf>,
-    /// At most so many questions, drawn by chance.
-    #[arg(long, value_name = "N")]
-    pub limit: Option<usize>,
-    /// How the questions are put to the model.
+    /// Questions: GSM8K, MATH, HumanEval, MBPP, or rows of prompt, samples and answer.
     #[command(flatten)]
-    pub benchmark: BenchmarkArgs,
-    /// What to compute on.
-    #[command(flatten)]
-    pub device: DeviceArgs,
-    /// Where results go.
-    #[command(flatten)]
-    pub result: ResultArgs,
+    pub file: FileArgs,
 }
 
 /// `codepmp eval choice`
@@ -109,21 +111,9 @@ pub struct ChoiceArgs {
     /// Folder of the model.
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
-    /// Questions: ReClor or LogiQA 2.0 as published, or rows of prompt, options and answer.
-    #[arg(long, value_name = "FILE")]
-    pub data: PathBuf,
-    /// At most so many questions, drawn by chance.
-    #[arg(long, value_name = "N")]
-    pub limit: Option<usize>,
-    /// How the questions are put to the model.
+    /// Questions: ReClor or LogiQA 2.0, or rows of prompt, options and answer.
     #[command(flatten)]
-    pub benchmark: BenchmarkArgs,
-    /// What to compute on.
-    #[command(flatten)]
-    pub device: DeviceArgs,
-    /// Where results go.
-    #[command(flatten)]
-    pub result: ResultArgs,
+    pub file: FileArgs,
 }
 
 /// `codepmp eval compare`
@@ -132,25 +122,13 @@ pub struct CompareArgs {
     /// Folders of the two models: `--model A --model B` gives A less B.
     #[arg(long, value_name = "DIR", required = true)]
     pub model: Vec<PathBuf>,
-    /// A file or folder as the metric wants it.
-    #[arg(long, value_name = "FILE")]
-    pub data: PathBuf,
     /// What is compared.
     #[arg(long, value_enum, default_value = "accuracy")]
     pub metric: Metric,
     /// Samples of a generator, for best-of-n.
     #[arg(long, value_name = "FILE")]
     pub samples: Option<PathBuf>,
-    /// At most so many items, drawn by chance.
-    #[arg(long, value_name = "N")]
-    pub limit: Option<usize>,
-    /// How the items are put to the models.
+    /// What they are compared on.
     #[command(flatten)]
-    pub benchmark: BenchmarkArgs,
-    /// What to compute on.
-    #[command(flatten)]
-    pub device: DeviceArgs,
-    /// Where results go.
-    #[command(flatten)]
-    pub result: ResultArgs,
+    pub file: FileArgs,
 }

@@ -3,6 +3,7 @@
 mod args;
 mod batch;
 mod contamination;
+mod convert_benchmark;
 mod db;
 mod doctor;
 mod estimate;
@@ -104,7 +105,10 @@ async fn dispatch(args: Args) -> anyhow::Result<Exit> {
         Command::Sql(query) => sql::sql(&open().await?, &query).await,
         Command::Export(export) => pipeline::export(&open().await?, &export).await,
         Command::Report(args) => report::report(&open().await?, &args).await,
-        Command::Contamination(args) => contamination::contamination(&open().await?, &args).await,
+        Command::Contamination(args) if args.set.is_empty() => {
+            contamination::contamination(&open().await?, &args).await
+        }
+        Command::Contamination(args) => contamination::compare(args, &data_dir).await,
         Command::Init(init) => init::init(init).await,
         Command::Train(train) => train::train(*train, &data_dir).await,
         Command::Score(score) => score::score(score, &data_dir).await,
@@ -112,6 +116,7 @@ async fn dispatch(args: Args) -> anyhow::Result<Exit> {
         Command::Db { command } => db::db(command, &data_dir).await,
         Command::Simulate(simulate) => simulate::simulate(simulate).await,
         Command::MakeBenchmark(args) => make_benchmark::make_benchmark(args).await,
+        Command::ConvertBenchmark(args) => convert_benchmark::convert_benchmark(args).await,
         Command::Doctor => doctor::doctor(&data_dir).await,
     }
 }

@@ -46,6 +46,7 @@ pub async fn plan(args: &PlanArgs, data_dir: &Path) -> anyhow::Result<Exit> {
             for warning in estimate::warnings(&samples) {
                 outln!("warning: {warning}");
             }
+            loaded.uncovered().iter().for_each(|warning| outln!("warning: {warning}"));
         }
         PlanFormat::Json => {
             let forecasts = forecast(&loaded, store.as_ref(), None).await?;
@@ -57,7 +58,11 @@ pub async fn plan(args: &PlanArgs, data_dir: &Path) -> anyhow::Result<Exit> {
                 })
                 .collect();
             let total = total(&forecasts);
-            outln!("{}", json!({ "pipeline": loaded.pipeline.name, "stages": stages, "estimate": total }));
+            let warnings: Vec<_> = loaded.uncovered().iter().map(ToString::to_string).collect();
+            outln!(
+                "{}",
+                json!({ "pipeline": loaded.pipeline.name, "stages": stages, "estimate": total, "warnings": warnings })
+            );
         }
         PlanFormat::Dot => {
             outln!("digraph pipeline {{\n  rankdir=LR; node [shape=box];");
@@ -119,6 +124,7 @@ pub fn print_text(states: &[StageState]) {
 /// `codepmp validate`
 pub fn validate(file: &Path) -> anyhow::Result<Exit> {
     let loaded = load(file)?;
+    loaded.uncovered().iter().for_each(|warning| outln!("warning: {warning}"));
     outln!("{}: {} stages, no problems", file.display(), loaded.plan.stages.len());
     Ok(Exit::Done)
 }

@@ -59,6 +59,7 @@ async fn dry_run(args: &RunArgs, loaded: &Loaded, store: &Store, caps: Caps) -> 
     for warning in estimate::warnings(&checked.prompts) {
         outln!("warning: {warning}");
     }
+    loaded.uncovered().iter().for_each(|warning| outln!("warning: {warning}"));
     outln!("dry run: the file is right and {} endpoints answer; nothing was done", used.len());
     Ok(Exit::Done)
 }
@@ -101,6 +102,9 @@ async fn execute(loaded: Loaded, store: &Store, options: Options, as_json: bool)
         tracing::warn!("endpoint `{}` does not tell the tokens that it uses: its cost stays unknown", found.endpoint);
     }
     for warning in estimate::warnings(&checked.prompts) {
+        tracing::warn!("{warning}");
+    }
+    for warning in loaded.uncovered() {
         tracing::warn!("{warning}");
     }
     let shutdown = crate::shutdown::on_signals().context("setting up Ctrl-C")?;

@@ -13,17 +13,23 @@ use super::table::number;
 use super::training_args::{DataArgs, TrainArgs};
 use crate::progress::{Meter, State};
 use crate::stages::WrongInput;
-use crate::stages::training::{self, Base, Job, PairChoice, PairSource, Recorder, Split};
+use crate::stages::training::{self, Adapter, Base, Job, PairChoice, PairSource, Recorder, Split};
 use crate::store::Store;
 use crate::train::Start;
 
 /// `codepmp train`
 pub async fn train(args: TrainArgs, data_dir: &Path) -> anyhow::Result<Exit> {
     let settings = args.settings()?;
+    let adapter = Adapter::new(args.format, args.template.as_deref())
+        .map_err(|(setting, message)| WrongInput(format!("--{setting}: {message}")))?;
     let store = if args.no_db { None } else { Some(Store::open(data_dir).await?) };
     let source = PairSource::find(&args.data.data, args.data.stage.as_deref(), store.as_ref()).await?;
+    let source = source.adapted(adapter)?;
     let choice = choice(&args.data, &args.split, settings.seed)?;
     let pairs = source.read(&choice).await?;
+    // With --json, standard output is for events.
+    let tell = |line: String| if args.json { eprintln!("{line}") } else { outln!("{line}") };
+    pairs.left_out.lines().for_each(tell);
     if pairs.is_empty() {
         return Err(WrongInput(format!("{source} has no pairs to train on in split {}", args.split)).into());
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::benchmark::Format;
 use crate::stages::WrongInput;
 use crate::train::{Activations, Arrangement, ComputePrecision, Objective, ScheduleKind, TrainSettings};
 use clap::Args as ClapArgs;
@@ -56,6 +57,13 @@ pub struct TrainArgs {
     /// Where pairs are taken from.
     #[command(flatten)]
     pub data: DataArgs,
+    /// Format of --data where it is a benchmark's file as published: math-shepherd, logiqa2, reclor, code-ultra-feedback,
+    /// reward-bench-2, options. Its rows are turned into pairs.
+    #[arg(long, value_name = "NAME")]
+    pub format: Option<Format>,
+    /// With --format: template of the prompt, e.g. "Question: {{ prompt }}\nAnswer: ".
+    #[arg(long, value_name = "TEXT", requires = "format")]
+    pub template: Option<String>,
     /// Folder of the model to start from: config.json, tokenizer.json, safetensors.
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,

@@ -26,7 +26,7 @@ pub enum CorpusError {
         hint: &'static str,
     },
     /// A matched file has a name that tells no format that the source's kind can read.
-    #[error("{} is not one of {allowed}: narrow `path`", path.display())]
+    #[error("{} is not one of {allowed}: pack it anew as one of them, or narrow `path`", path.display())]
     UnknownFormat {
         /// The file.
         path: PathBuf,

@@ -53,6 +53,29 @@ impl Format {
         endings.iter().find(|(ending, _)| name.ends_with(ending)).map(|(_, format)| *format)
     }
 
+    /// Whether the name at `path` is of a kind that a source of `kind` stands for, in a form that is not read.
+    pub(super) fn is_foreign(path: &Path, kind: SourceKind) -> bool {
+        let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+        let endings: &[&str] = match kind {
+            SourceKind::Dir => &[],
+            SourceKind::Archive => &[
+                ".tar.xz",
+                ".txz",
+                ".tar.bz2",
+                ".tbz2",
+                ".tbz",
+                ".tar.lz4",
+                ".tar.lzma",
+                ".tar.br",
+                ".tar.z",
+                ".7z",
+                ".rar",
+            ],
+            SourceKind::Jsonl => &[".jsonl.xz", ".jsonl.bz2", ".jsonl.lz4", ".jsonl.br", ".jsonl.zip"],
+        };
+        endings.iter().any(|ending| name.ends_with(ending))
+    }
+
     /// The endings that a source of `kind` reads, for messages.
     pub(super) fn endings(kind: SourceKind) -> &'static str {
         match kind {

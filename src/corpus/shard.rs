@@ -82,7 +82,8 @@ fn matches(source: &Source, base: &Path) -> Result<Vec<PathBuf>, CorpusError> {
     paths.filter(|path| !path.as_ref().is_ok_and(|path| files_only && path.is_dir())).collect()
 }
 
-/// The files in `folder` that a source of `kind` reads.
+/// The files in `folder` that a source of `kind` reads. Others are passed over, but for archives in a form that is not
+/// read: they were meant.
 fn files_in(folder: &Path, kind: SourceKind) -> Result<Vec<PathBuf>, CorpusError> {
     let listing = |error| CorpusError::Listing { path: folder.to_owned(), error };
     let mut files = Vec::new();
@@ -90,6 +91,8 @@ fn files_in(folder: &Path, kind: SourceKind) -> Result<Vec<PathBuf>, CorpusError
         let path = entry.map_err(listing)?.path();
         if Format::of(&path, kind).is_some() && path.is_file() {
             files.push(path);
+        } else if Format::is_foreign(&path, kind) && path.is_file() {
+            return Err(CorpusError::UnknownFormat { path, allowed: Format::endings(kind) });
         }
     }
     Ok(files)
@@ -171,9 +174,14 @@ mod tests {
 
     #[test]
     fn a_file_of_another_format_is_an_error_that_names_the_allowed() {
-        let folder = folder(&["a.tar.xz"]);
-        let source = Source::new(SourceKind::Archive, "*.xz");
-        let error = shards(&source, folder.path()).unwrap_err().to_string();
-        assert!(error.contains("a.tar.xz is not one of .tar, .tar.gz"), "{error}");
+        let folder = folder(&["xz/a.tar.xz", "xz/a.tar.gz", "bz2/b.TAR.BZ2", "rows/c.jsonl.xz"]);
+        let said = |kind, path: &str| shards(&Source::new(kind, path), folder.path()).unwrap_err().to_string();
+        for (path, name) in [("xz/*.xz", "a.tar.xz"), ("xz", "a.tar.xz"), ("bz2", "b.TAR.BZ2")] {
+            let error = said(SourceKind::Archive, path);
+            let allowed = "is not one of .tar, .tar.gz, .tgz, .tar.zst, .zip, .whl: pack it anew";
+            assert!(error.contains(&format!("{name} {allowed}")), "{error}");
+        }
+        assert_eq!(names(SourceKind::Archive, "xz/*.gz", folder.path()), ["xz/a.tar.gz"]);
+        assert!(said(SourceKind::Jsonl, "rows").contains("c.jsonl.xz is not one of .jsonl, .jsonl.gz, .jsonl.zst"));
     }
 }

@@ -1,47 +1,9 @@
-//! Measurements put together: models that differ by their seed alone, and curves over the number of samples, of pairs, of
-//! tokens.
+//! Curves over measurements: over the number of samples, of pairs, of tokens.
 
 use serde::Serialize;
 
-use crate::store::report::{CurveMean, Evaluation};
-
-/// Final measurements of models that differ by their seed alone.
-#[derive(Clone, Debug, Serialize)]
-pub struct Measured {
-    /// The evaluate stage.
-    pub stage: String,
-    /// The model's train stage, or its folder.
-    pub model: String,
-    /// What was measured on.
-    pub data: String,
-    /// What was measured.
-    pub metric: String,
-    /// Mean over the seeds.
-    pub value: f64,
-    /// Lower end: of the interval of the only model, or of the smallest value among seeds.
-    pub low: f64,
-    /// Upper end, likewise.
-    pub high: f64,
-    /// Models.
-    pub seeds: usize,
-    /// Items each was measured on.
-    pub n: i64,
-    /// One for each model: seed, value, interval.
-    pub each: Vec<Single>,
-}
-
-/// One model's measurement.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Single {
-    /// Seed of its training.
-    pub seed: Option<i64>,
-    /// The value.
-    pub value: f64,
-    /// Lower end of its interval.
-    pub low: f64,
-    /// Upper end of its interval.
-    pub high: f64,
-}
+use super::measured::{Measured, Over};
+use crate::store::report::CurveMean;
 
 /// What a curve runs over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -86,49 +48,14 @@ pub struct Place {
     pub x: f64,
     /// Mean over the seeds.
     pub y: f64,
-    /// Lower end: as of [`Measured`], or of Student's interval of the mean.
+    /// Lower end of the interval that `over` names.
     pub low: f64,
     /// Upper end, likewise.
     pub high: f64,
+    /// What the interval covers.
+    pub over: Over,
     /// Models.
     pub seeds: usize,
-}
-
-/// Puts seeds together; measurements in the course of a training are left to its own curve.
-pub fn measured(evaluations: &[Evaluation]) -> Vec<Measured> {
-    let mut groups: Vec<Measured> = Vec::new();
-    for row in evaluations.iter().filter(|row| row.step.is_none()) {
-        let stage = row.stage.clone().unwrap_or_default();
-        let single = Single { seed: row.seed, value: row.value, low: row.low, high: row.high };
-        let same = |group: &&mut Measured| {
-            (&group.stage, &group.model, &group.data, &group.metric) == (&stage, &row.model, &row.data, &row.metric)
-        };
-        match groups.iter_mut().find(same) {
-            Some(group) => group.each.push(single),
-            None => groups.push(Measured {
-                stage,
-                model: row.model.clone(),
-                data: row.data.clone(),
-                metric: row.metric.clone(),
-                value: 0.0,
-                low: 0.0,
-                high: 0.0,
-                seeds: 0,
-                n: row.n,
-                each: vec![single],
-            }),
-        }
-    }
-    for group in &mut groups {
-        let values = group.each.iter().map(|single| single.value);
-        group.seeds = group.each.len();
-        group.value = values.clone().sum::<f64>() / group.seeds as f64;
-        (group.low, group.high) = match group.each[..] {
-            [only] => (only.low, only.high),
-            _ => (values.clone().fold(f64::INFINITY, f64::min), values.fold(f64::NEG_INFINITY, f64::max)),
-        };
-    }
-    groups
 }
 
 /// All curves that the measurements make.
@@ -155,7 +82,8 @@ fn best_of_n(measured: &[Measured]) -> Vec<Curve> {
             });
             plots.len() - 1
         });
-        let point = Place { x: f64::from(size), y: group.value, low: group.low, high: group.high, seeds: group.seeds };
+        let Measured { value, low, high, over, seeds, .. } = *group;
+        let point = Place { x: f64::from(size), y: value, low, high, over, seeds };
         add(&mut plots[at].lines, name, point);
     }
     plots
@@ -175,7 +103,8 @@ fn of_stages(means: &[CurveMean]) -> Vec<Curve> {
             plots.push(Curve { kind, stage, data: String::new(), of, lines: Vec::new() });
             plots.len() - 1
         });
-        let point = Place { x, y: mean.mean, low: mean.low, high: mean.high, seeds: mean.seeds as usize };
+        let over = if mean.seeds > 1 { Over::Seeds } else { Over::Items };
+        let point = Place { x, y: mean.mean, low: mean.low, high: mean.high, over, seeds: mean.seeds as usize };
         add(&mut plots[at].lines, &mean.arm, point);
     }
     plots
@@ -193,40 +122,9 @@ fn add(lines: &mut Vec<Line>, name: &str, point: Place) {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use chrono::DateTime;
-
     use super::*;
-
-    fn evaluation(model: &str, seed: i64, metric: &str, value: f64) -> Evaluation {
-        Evaluation {
-            stage: Some("bench".into()),
-            model: model.into(),
-            training_run_id: None,
-            seed: Some(seed),
-            step: None,
-            data: "set".into(),
-            metric: metric.into(),
-            value,
-            low: value - 0.05,
-            high: value + 0.05,
-            confidence: 0.95,
-            n: 100,
-            details: serde_json::Value::Null,
-            created_at: DateTime::UNIX_EPOCH,
-        }
-    }
-
-    #[test]
-    fn seeds_of_one_model_become_one_row_with_their_spread() {
-        let during = Evaluation { step: Some(10), ..evaluation("a", 0, "accuracy", 0.1) };
-        let rows = [("a", 0, 0.7), ("a", 1, 0.8), ("b", 0, 0.6)].map(|(m, s, v)| evaluation(m, s, "accuracy", v));
-        let found = measured(&[rows.to_vec(), vec![during]].concat());
-        let brief: Vec<_> = found.iter().map(|row| (row.model.as_str(), row.seeds)).collect();
-        assert_eq!(brief, [("a", 2), ("b", 1)]);
-        assert!((found[0].value - 0.75).abs() < 1e-12);
-        assert!((found[0].low - 0.7).abs() < 1e-12 && (found[0].high - 0.8).abs() < 1e-12);
-        assert!((found[1].low - 0.55).abs() < 1e-12 && (found[1].high - 0.65).abs() < 1e-12);
-    }
+    use crate::report::measured::measured;
+    use crate::report::measured::tests::evaluation;
 
     #[test]
     fn metrics_at_a_number_of_samples_are_points_of_a_line_for_each_way_to_choose() {

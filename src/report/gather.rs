@@ -1,6 +1,10 @@
 //! From the database to a [`Report`].
 
-use super::curves::{curves, measured};
+use std::path::Path;
+
+use super::coverage::{Stage, uncovered};
+use super::curves::curves;
+use super::measured::{compared, measured};
 use super::quality::{BARS, Histogram, Quality, length_signal, share};
 use super::{ContaminationFacts, Example, PairSet, Report, Versions};
 use crate::ids::{RunId, StageId};
@@ -29,7 +33,10 @@ pub async fn gather(store: &Store, run: RunId) -> StoreResult<Report> {
         let set = pair_set(store, stage, &stages).await?;
         pairs.extend((set.quality.counts.pairs > 0).then_some(set));
     }
+    let base = Path::new(&row.file).parent().unwrap_or(Path::new("."));
+    let uncovered = uncovered(&stages.iter().map(described).collect::<Vec<_>>(), base);
     Ok(Report {
+        uncovered,
         definition: row.definition.clone(),
         versions: Versions { codepmp: env!("CARGO_PKG_VERSION"), postgres: store.server_version().await? },
         figures: store.figures(run).await?,
@@ -41,9 +48,15 @@ pub async fn gather(store: &Store, run: RunId) -> StoreResult<Report> {
         pairs,
         trainings,
         training_curves,
+        compared: compared(&evaluations),
         evaluations,
         measured,
     })
+}
+
+fn described(stage: &StageFacts) -> Stage<'_> {
+    let StageFacts { name, kind, settings, needs, .. } = stage;
+    Stage { name, kind, settings, needs: needs.iter().map(String::as_str).collect() }
 }
 
 async fn pair_set(store: &Store, stage: &StageFacts, stages: &[StageFacts]) -> StoreResult<PairSet> {

@@ -10,12 +10,15 @@
 //! `eval`, counting to `store`.
 
 mod card;
+pub mod coverage;
 mod curves;
 mod difference;
 mod gather;
+mod measured;
 mod page;
 mod plot;
 mod quality;
+mod results;
 mod size;
 
 pub use card::{CardFacts, DatasetFile, card};
@@ -26,7 +29,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use self::curves::{Curve, Measured};
+use self::coverage::Uncovered;
+use self::curves::Curve;
+use self::measured::{Compared, Measured};
 use self::quality::Quality;
 use crate::ids::StageId;
 use crate::store::contamination::{Contamination, ContaminationFigure, ReferenceSet};
@@ -62,6 +67,10 @@ pub struct Report {
     pub evaluations: Vec<Evaluation>,
     /// Final measurements, models that differ by their seed alone together.
     pub measured: Vec<Measured>,
+    /// Trainings beside the baselines of their evaluate stages.
+    pub compared: Vec<Compared>,
+    /// Files that models were measured on, and their pairs not compared with.
+    pub uncovered: Vec<Uncovered>,
     /// Curves over measurements: best-of-N, sample efficiency, scaling.
     pub curves: Vec<Curve>,
 }

@@ -7,9 +7,11 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::curves::{Curve, CurveKind, Measured};
+use super::curves::{Curve, CurveKind, Place};
+use super::measured::Over;
 use super::plot::{self, Lines, Point, Scale};
 use super::quality::Histogram;
+use super::results::{ResultTable, results};
 use super::size::{duration, short, thousands};
 use super::{PairSet, Report, ReportError, difference};
 use crate::store::report::{CurvePoint, Training};
@@ -29,34 +31,6 @@ struct Headline {
     what: &'static str,
     value: String,
     more: String,
-}
-
-/// Measurements that may be compared: one metric on the same items.
-#[derive(Serialize)]
-struct ResultTable {
-    stage: String,
-    data: String,
-    metric: String,
-    n: i64,
-    from: f64,
-    to: f64,
-    rule: Option<f64>,
-    single: bool,
-    rows: Vec<ResultRow>,
-}
-
-/// A model in such a table; places are in percent of the drawn range.
-#[derive(Serialize)]
-struct ResultRow {
-    model: String,
-    seeds: usize,
-    value: f64,
-    low: f64,
-    high: f64,
-    at: String,
-    low_at: String,
-    high_at: String,
-    each_at: Vec<String>,
 }
 
 /// Settings to be shown.
@@ -244,57 +218,6 @@ fn funnel(report: &Report) -> Vec<(&'static str, i64, f64)> {
     rows.map(|(name, count)| (name, count, 100.0 * count as f64 / most)).to_vec()
 }
 
-/// Tables of what may be compared; points of curves are drawn as such.
-fn results(measured: &[Measured]) -> Vec<ResultTable> {
-    let plain: Vec<&Measured> = measured.iter().filter(|row| !row.metric.contains('@')).collect();
-    let mut tables: Vec<ResultTable> = Vec::new();
-    let same = |a: &Measured, b: &ResultTable| (&a.stage, &a.data, &a.metric) == (&b.stage, &b.data, &b.metric);
-    for row in &plain {
-        if tables.iter().any(|table| same(row, table)) {
-            continue;
-        }
-        let group: Vec<&&Measured> = plain
-            .iter()
-            .filter(|other| (&other.stage, &other.data, &other.metric) == (&row.stage, &row.data, &row.metric))
-            .collect();
-        let ends = || {
-            group.iter().flat_map(|row| {
-                row.each.iter().flat_map(|one| [one.low, one.high, one.value]).chain([row.low, row.high])
-            })
-        };
-        let (from, to) = (ends().fold(f64::INFINITY, f64::min), ends().fold(f64::NEG_INFINITY, f64::max));
-        let is_share = row.metric.contains("accuracy");
-        // Chance belongs into the picture, where it is known.
-        let from = if is_share { from.min(0.5) } else { from };
-        let place =
-            |value: f64| if to > from { format!("{:.2}", 100.0 * (value - from) / (to - from)) } else { "50".into() };
-        let rows = group.iter().map(|row| ResultRow {
-            model: row.model.clone(),
-            seeds: row.seeds,
-            value: row.value,
-            low: row.low,
-            high: row.high,
-            at: place(row.value),
-            low_at: place(row.low),
-            high_at: place(row.high),
-            each_at: if row.seeds > 1 { row.each.iter().map(|one| place(one.value)).collect() } else { Vec::new() },
-        });
-        let rows: Vec<ResultRow> = rows.collect();
-        tables.push(ResultTable {
-            stage: row.stage.clone(),
-            data: row.data.clone(),
-            metric: row.metric.clone(),
-            n: row.n,
-            from,
-            to,
-            rule: is_share.then(|| if to > from { 100.0 * (0.5 - from) / (to - from) } else { 50.0 }),
-            single: rows.iter().all(|row| row.seeds == 1),
-            rows,
-        });
-    }
-    tables
-}
-
 fn figure(title: String, legend: Vec<String>, note: String, plot: &Lines<'_>) -> Result<Figure, ReportError> {
     Ok(Figure { title, legend, note, svg: Value::from_safe_string(plot::lines(plot)?) })
 }
@@ -310,10 +233,16 @@ fn curve(curve: &Curve) -> Result<Figure, ReportError> {
         }
         CurveKind::Scaling => (format!("Scaling: {of}"), "tokens pretrained on", of.as_str()),
     };
-    let several = curve.lines.iter().flat_map(|line| &line.points).any(|point| point.seeds > 1);
+    let points = || curve.lines.iter().flat_map(|line| &line.points);
+    let several = points().any(|point| point.seeds > 1);
+    let whole = points().any(|point| point.over == Over::SeedsAndItems);
     let note = match (curve.kind, several) {
         (CurveKind::BestOfN, false) => {
             "Expectation over all subsets of N samples. Bands are bootstrap intervals over the questions."
+        }
+        (CurveKind::BestOfN, true) if whole => {
+            "Expectation over all subsets of N samples, mean over seeds. The band of best of N is its interval over seeds and \
+             questions; the others go from the smallest to the largest seed."
         }
         (CurveKind::BestOfN, true) => {
             "Expectation over all subsets of N samples, mean over seeds. Bands go from the smallest to the largest seed."
@@ -330,11 +259,7 @@ fn curve(curve: &Curve) -> Result<Figure, ReportError> {
         marked: true,
         curves: (curve.lines.iter())
             .map(|line| {
-                let point = |point: &super::curves::Place| Point {
-                    x: point.x,
-                    y: point.y,
-                    interval: Some((point.low, point.high)),
-                };
+                let point = |point: &Place| Point { x: point.x, y: point.y, interval: Some((point.low, point.high)) };
                 line.points.iter().map(point).collect()
             })
             .collect(),
@@ -439,41 +364,12 @@ fn histograms(set: &PairSet) -> Result<Vec<Figure>, ReportError> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::report::curves::Single;
-
-    fn row(model: &str, values: &[f64]) -> Measured {
-        let each: Vec<Single> =
-            values.iter().map(|&value| Single { seed: Some(1), value, low: value - 0.1, high: value + 0.1 }).collect();
-        let (low, high) = (each[0].low, each[0].high);
-        let (stage, data, metric) = ("s".into(), "d".into(), "accuracy".into());
-        Measured {
-            stage,
-            model: model.into(),
-            data,
-            metric,
-            value: values[0],
-            low,
-            high,
-            seeds: each.len(),
-            n: 9,
-            each,
-        }
-    }
-
-    #[test]
-    fn a_table_draws_all_models_on_one_scale_with_chance_in_it() {
-        let tables = results(&[row("a", &[0.7]), row("b", &[0.8, 0.9])]);
-        assert_eq!((tables.len(), tables[0].rows.len(), tables[0].single), (1, 2, false));
-        assert!((tables[0].from - 0.5).abs() < 1e-12 && (tables[0].to - 1.0).abs() < 1e-12);
-        assert_eq!((tables[0].rows[0].at.as_str(), tables[0].rows[1].each_at.len()), ("40.00", 2));
-        assert!(tables[0].rule.unwrap().abs() < 1e-9);
-    }
 
     #[test]
     fn every_value_is_escaped() {
         let environment = environment().unwrap();
         let hostile = "<script>alert('x')</script>";
-        let row = row(hostile, &[0.5]);
+        let row = crate::report::results::tests::row(hostile, &[0.5]);
         let text = environment.render_str(
             "{{ a.model }} {{ a.model|words }} {{ a.model|brief }} {{ [a.model]|join(', ') }}",
             Value::from(minijinja::value::Serde(&serde_json::json!({ "a": row }))),

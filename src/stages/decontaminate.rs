@@ -1,6 +1,7 @@
 //! `decontaminate`: marks pairs that overlap with evaluation sets. Training on marked pairs is refused unless told
 //! otherwise.
 
+mod direct;
 mod sets;
 
 use std::collections::BTreeMap;
@@ -13,8 +14,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::task::spawn_blocking;
 
+pub use self::direct::{NamedSet, overlaps};
 use self::sets::{ItemText, read_set};
 use super::{AnyStage, Kind, WrongInput, only_need, resolve};
+use crate::benchmark::Format;
 use crate::dedupe::{self, Overlap, OverlapClass, References};
 use crate::engine::Context;
 use crate::ids::PairId;
@@ -59,9 +62,13 @@ impl PairText {
 pub struct SetSettings {
     /// Name of the set, unique in the stage.
     pub name: String,
-    /// Its file, relative to the pipeline file's folder: .jsonl, .jsonl.gz, .jsonl.zst, .json or .parquet.
+    /// Its file or folder as published, relative to the pipeline file's folder: .jsonl, .json, .ndjson, .txt, each also
+    /// with .gz or .zst, or .parquet.
     pub path: String,
-    /// Fields whose texts are compared; all if left out. A Parquet file needs them.
+    /// Format of the file, such as gsm8k: its rows are checked, and the texts that they ask and answer with are compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// Fields whose texts are compared; those of `format` if left out, all fields without a format.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<String>,
 }
@@ -185,8 +192,8 @@ impl Screen {
         let (mut sets, mut set_of, mut items) = (Vec::new(), Vec::new(), Vec::new());
         for (place, set) in settings.sets.iter().enumerate() {
             let path = resolve(base, &set.path);
-            let read =
-                read_set(&path, &set.fields).map_err(|error| WrongInput(format!("set `{}`: {error}", set.name)))?;
+            let read = read_set(&path, set.format, &set.fields)
+                .map_err(|error| WrongInput(format!("set `{}`: {error}", set.name)))?;
             let mut hasher = blake3::Hasher::new();
             for text in &read.texts {
                 for part in [&text.item, &text.field, &text.text] {

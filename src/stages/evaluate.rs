@@ -156,7 +156,7 @@ impl Evaluate {
             let samples = settings.samples.as_ref().map(|samples| resolve(&self.base, samples));
             return tokio::task::spawn_blocking(move || Data::read(metric, &path, samples.as_ref(), &own)).await?;
         }
-        let source = training::source_of(context, settings.data.as_deref(), &self.base)?;
+        let source = training::source_of(context, settings.data.as_deref(), None, &self.base)?;
         let pairs = source.read(&settings.pairs).await?;
         Ok(Data::pairs(&pairs, source.to_string()))
     }

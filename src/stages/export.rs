@@ -2,9 +2,8 @@
 
 mod card;
 mod parquet;
+mod sink;
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -13,12 +12,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use self::parquet::ParquetFile;
+pub use self::parquet::{Columns, Group, long, optional_long, text};
+pub use self::sink::Sink;
 use super::{AnyStage, Kind, only_need, resolve};
 use crate::engine::Context;
 use crate::ids::StageId;
 use crate::store::Store;
-use crate::store::export::PairRow;
 
 /// A file format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, clap::ValueEnum)]
@@ -38,7 +37,8 @@ pub enum ExportFormat {
 }
 
 impl ExportFormat {
-    fn file(self, split: &str) -> String {
+    /// Name of the file of a split.
+    pub(super) fn file(self, split: &str) -> String {
         let ending = match self {
             Self::Jsonl => "jsonl",
             Self::JsonlZst => "jsonl.zst",
@@ -138,59 +138,15 @@ pub async fn export_pairs(
 }
 
 async fn write(store: &Store, stage: StageId, format: ExportFormat, split: &str, path: &Path) -> anyhow::Result<u64> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let file = File::create(&partial)?;
-    let mut sink = Sink::open(format, file)?;
+    let mut sink = Sink::create(format, path)?;
     let mut rows = store.pairs(stage, split);
     let mut count = 0;
     while let Some(row) = rows.try_next().await? {
         sink.write(row)?;
         count += 1;
     }
-    sink.finish()?.sync_all()?;
-    std::fs::rename(&partial, path)?;
+    sink.finish()?;
     Ok(count)
-}
-
-enum Sink {
-    Jsonl(BufWriter<File>),
-    JsonlZst(zstd::Encoder<'static, BufWriter<File>>),
-    Parquet(Box<ParquetFile>),
-}
-
-impl Sink {
-    fn open(format: ExportFormat, file: File) -> anyhow::Result<Self> {
-        Ok(match format {
-            ExportFormat::Jsonl => Self::Jsonl(BufWriter::new(file)),
-            ExportFormat::JsonlZst => Self::JsonlZst(zstd::Encoder::new(BufWriter::new(file), 0)?),
-            ExportFormat::Parquet => Self::Parquet(Box::new(ParquetFile::create(file)?)),
-        })
-    }
-
-    fn write(&mut self, row: PairRow) -> anyhow::Result<()> {
-        let line = |row| {
-            serde_json::to_vec(row).map(|mut line| {
-                line.push(b'\n');
-                line
-            })
-        };
-        match self {
-            Self::Jsonl(file) => file.write_all(&line(&row)?)?,
-            Self::JsonlZst(file) => file.write_all(&line(&row)?)?,
-            Self::Parquet(file) => file.push(row)?,
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> anyhow::Result<File> {
-        let whole = |file: BufWriter<File>| file.into_inner().map_err(std::io::IntoInnerError::into_error);
-        Ok(match self {
-            Self::Jsonl(file) => whole(file)?,
-            Self::JsonlZst(file) => whole(file.finish()?)?,
-            Self::Parquet(file) => file.finish()?,
-        })
-    }
 }
 
 impl Kind for Export {

@@ -14,8 +14,9 @@ use super::{
     source_answer, train,
 };
 use crate::config::{ConfigError, Pipeline, Problem, Section, StageEntry};
-use crate::engine::{Plan, Stage as _};
+use crate::engine::{Plan, Planned, Stage as _};
 use crate::llm::{EndpointSettings, Limits};
+use crate::report::coverage::{self, Uncovered};
 
 /// A pipeline that passed every check that needs no network and no database.
 #[derive(Debug)]
@@ -29,6 +30,18 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Files that stages measure on without a comparison with the pairs behind their models.
+    pub fn uncovered(&self) -> Vec<Uncovered> {
+        let settings: Vec<_> = self.plan.stages.iter().map(|planned| planned.stage.identity()).collect();
+        let stage = |(planned, settings)| {
+            let planned: &Planned<AnyStage> = planned;
+            let needs = planned.needs.iter().map(|&need| self.plan.stages[need].name.as_str()).collect();
+            coverage::Stage { name: &planned.name, kind: planned.stage.kind(), settings, needs }
+        };
+        let stages: Vec<_> = self.plan.stages.iter().map(AsRef::as_ref).zip(&settings).map(stage).collect();
+        coverage::uncovered(&stages, &self.pipeline.base())
+    }
+
     /// The endpoints that the stages called `names` ask; of all stages if there are no names.
     pub fn endpoints_of(&self, names: &[String]) -> Vec<Arc<Endpoint>> {
         let mut used: BTreeMap<&str, &Arc<Endpoint>> = BTreeMap::new();
@@ -110,13 +123,13 @@ pub fn check(pipeline: Pipeline) -> Result<Loaded, ConfigError> {
     Ok(Loaded { pipeline, plan, simulators })
 }
 
-/// Train stages that would not wait for the marks that a decontaminate stage makes on their pairs.
+/// Stages that train and would not wait for the marks that a decontaminate stage makes on their pairs.
 fn unmarked(pipeline: &Pipeline, plan: &Plan<AnyStage>) -> Vec<Problem> {
     let kind = |at: usize| plan.stages[at].stage.kind();
     let marking = (0..plan.stages.len()).filter(|&at| kind(at) == "decontaminate");
     let mut problems = Vec::new();
     for marks in marking {
-        for train in plan.stages.iter().filter(|stage| stage.stage.kind() == "train") {
+        for train in plan.stages.iter().filter(|stage| ["train", "sample_efficiency"].contains(&stage.stage.kind())) {
             let on_the_same = plan.stages[marks].needs.iter().any(|pairs| train.needs.contains(pairs));
             if !on_the_same || train.needs.contains(&marks) {
                 continue;

@@ -4,8 +4,9 @@
 
 pub mod batches;
 mod chain;
+pub mod convert;
 mod curves;
-mod decontaminate;
+pub mod decontaminate;
 mod dedupe;
 mod describe;
 mod endpoints;

@@ -7,8 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::training::{self, Base, Job, PairChoice, Recorder};
+use super::training::{self, Adapter, Base, Job, PairChoice, Recorder};
 use super::{AnyStage, Kind, resolve};
+use crate::benchmark::Format;
 use crate::engine::{Context, Planned, Stage as _};
 use crate::nn::Preset;
 use crate::train::{Start, TrainSettings};
@@ -40,6 +41,12 @@ pub struct TrainStageSettings {
     /// A file or an export folder with pairs, in place of a pair stage among `needs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
+    /// Format of `data` where it is a benchmark's file as published, such as math-shepherd: its rows are turned into pairs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// With `format`: template of the prompt that pairs are trained on; the prompt as it is if left out. Variable: prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
     /// Which pairs to train on.
     #[serde(default)]
     pub pairs: PairChoice,
@@ -69,6 +76,8 @@ fn one() -> u64 {
 pub struct Train {
     settings: TrainStageSettings,
     base: PathBuf,
+    /// How `data` is read, where it is a benchmark's.
+    adapter: Option<Adapter>,
     /// Place of the model's stage among the needs.
     model: Option<usize>,
     /// Place of the tokenizer's stage among the needs.
@@ -96,10 +105,11 @@ impl Train {
         if let Some(choice) = &settings.held_out {
             choice.check().map_err(|message| ("held_out", message))?;
         }
+        let adapter = training::adapter_of(settings.data.as_deref(), settings.format, settings.template.as_deref())?;
         let place = |name: &Option<String>| needs.iter().position(|need| Some(*need) == name.as_deref());
         let model = place(&settings.model);
         let tokenizer = settings.init.as_ref().and_then(|init| place(&init.tokenizer));
-        Ok(Self { settings, base, model, tokenizer })
+        Ok(Self { settings, base, adapter, model, tokenizer })
     }
 
     /// Its settings.
@@ -110,6 +120,11 @@ impl Train {
     /// The folder that its paths are relative to.
     pub(super) fn base(&self) -> &Path {
         &self.base
+    }
+
+    /// How its file is read, where that is a benchmark's.
+    pub(super) fn adapter(&self) -> Option<&Adapter> {
+        self.adapter.as_ref()
     }
 
     /// The seeds of its models.
@@ -140,8 +155,9 @@ impl Train {
     }
 
     async fn train_all(&self, context: &Context<AnyStage>) -> anyhow::Result<()> {
-        let source = training::source_of(context, self.settings.data.as_deref(), &self.base)?;
+        let source = training::source_of(context, self.settings.data.as_deref(), self.adapter.as_ref(), &self.base)?;
         let pairs = Arc::new(source.read(&self.settings.pairs).await?);
+        pairs.left_out.lines().for_each(|line| tracing::info!("{source}: {line}"));
         if !self.settings.allow_contaminated {
             training::refuse_contaminated(&source, &pairs).await?;
         }

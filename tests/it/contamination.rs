@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::corpus;
 use crate::model::{ModelServer, answer, well};
@@ -37,6 +37,16 @@ init = { preset = "tiny", vocab = 300 }
 training = { objective = "rm", epochs = 1, batch_pairs = 4, max_length = 128, export_onnx = false }
 "#;
 
+const SHARES: &str = r#"
+[[stages]]
+name = "shares"
+kind = "sample_efficiency"
+needs = ["pairs", "decontaminate"]
+arms = { scratch = { init = { preset = "tiny", vocab = 300 } } }
+shares = [1.0]
+training = { objective = "rm", max_length = 128 }
+"#;
+
 fn leaky(question: &crate::model::Question) -> String {
     let first = question.reference.as_bytes()[0];
     if question.model == "strong" && first.is_ascii_digit() {
@@ -61,7 +71,7 @@ async fn site(server: &ModelServer, extra: &str) -> Site {
 async fn overlapping_pairs_are_listed_and_training_on_them_is_refused_unless_told_otherwise() {
     let server =
         ModelServer::start(Duration::from_millis(1), |question| crate::model::Reply::Text(leaky(question))).await;
-    let site = site(&server, "").await;
+    let site = site(&server, SHARES).await;
     let ended = site.run(&["run", "pipeline.toml"]).await.with(1);
     let leaked = "select count(*) from preference_pairs where chosen like '%moving_average%'";
     let (pairs, marked) =
@@ -70,6 +80,10 @@ async fn overlapping_pairs_are_listed_and_training_on_them_is_refused_unless_tol
     let trained = "select count(*) from preference_pairs where chosen like '%moving_average%' and split = 'train'";
     let refused = format!("{} of ", site.number(trained).await);
     assert!(ended.stderr.contains(&refused) && ended.stderr.contains("allow_contaminated = true"), "{ended:?}");
+    for stage in ["reward", "shares"] {
+        let failed = format!("stage `{stage}` failed: {refused}");
+        assert!(ended.stderr.contains(&failed), "{stage}: {ended:?}");
+    }
     assert_eq!(site.number("select count(*) from training_runs").await, 0);
 
     let listed = site.run(&["contamination", "--json"]).await.with(0).stdout;
@@ -84,7 +98,7 @@ async fn overlapping_pairs_are_listed_and_training_on_them_is_refused_unless_tol
 
     // Told to leave them out, it trains on the others; told to take them, on all.
     for (setting, left_out) in [("pairs = { clean = true }", true), ("allow_contaminated = true", false)] {
-        let text = site.read("pipeline.toml").replace("init = {", &format!("{setting}\ninit = {{"));
+        let text = site.read("pipeline.toml").replace("\ninit = {", &format!("\n{setting}\ninit = {{"));
         site.write("other.toml", text);
         training::run(&site, "run other.toml --select reward").await.with(0);
         let of = "select pairs_train from training_runs order by id desc limit 1";
@@ -102,13 +116,77 @@ async fn overlapping_pairs_are_listed_and_training_on_them_is_refused_unless_tol
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_set_is_read_by_the_adapter_that_measures_on_it_and_files_that_are_not_compared_with_are_told() {
+    let server =
+        ModelServer::start(Duration::from_millis(1), |question| crate::model::Reply::Text(leaky(question))).await;
+    let measuring = r#"
+[[stages]]
+name = "humaneval"
+kind = "evaluate"
+needs = ["reward"]
+metric = "best_of_n"
+data = "./bench.jsonl"
+
+[[stages]]
+name = "other-pairs"
+kind = "evaluate"
+needs = ["reward"]
+data = "held-out.jsonl"
+
+[[stages]]
+name = "page"
+kind = "report"
+needs = ["decontaminate"]
+out = "page"
+"#;
+    let site = site(&server, measuring).await;
+    let item = json!({ "task_id": "HumanEval/7", "prompt": "def moving_average(values, width):\n", "entry_point": "f",
+                       "canonical_solution": LEAKED, "test": "def check(f):\n    assert f" });
+    site.write("bench.jsonl", format!("{item}\n"));
+    let right = site.read("pipeline.toml").replace("fields = [\"solution\"]", "format = \"humaneval\"");
+    site.write("pipeline.toml", &right);
+    let warning = "stage `other-pairs` measures on held-out.jsonl, which the pairs of `pairs` are not compared with: add it to \
+                   the `sets` of `decontaminate`";
+    for command in ["validate", "plan"] {
+        let told = site.run(&[command, "pipeline.toml"]).await.with(0).stdout;
+        assert!(told.contains(warning) && told.matches("warning: ").count() == 1, "{told}");
+    }
+    let plan: Value =
+        serde_json::from_str(&site.run(&["plan", "pipeline.toml", "--format", "json"]).await.with(0).stdout).unwrap();
+    assert_eq!(plan["warnings"], json!([warning]));
+    // The training is refused, for pairs overlap.
+    let ended = site.run(&["run", "pipeline.toml"]).await.with(1);
+    assert!(ended.stderr.contains(warning), "{ended:?}");
+    let found = "select count(distinct pair_id) from contamination
+                 where set_name = 'heldout' and item = 'HumanEval/7' and field = 'canonical_solution' and text = 'chosen'";
+    let leaked = "select count(*) from preference_pairs where chosen like '%moving_average%'";
+    let leaked = site.number(leaked).await;
+    assert!(leaked > 0 && site.number(found).await == leaked);
+    let report: Value = serde_json::from_str(&site.read("page/report.json")).unwrap();
+    let uncovered = json!([{ "stage": "other-pairs", "file": "held-out.jsonl", "pairs": "pairs",
+                             "compared_by": ["decontaminate"] }]);
+    assert_eq!(report["uncovered"], uncovered);
+    assert!(site.read("page/report.html").contains("<code>held-out.jsonl</code>, of stage other-pairs"));
+
+    // A set that is not of its format is refused with its place, before anything is compared.
+    site.write("wrong.toml", right.replace("\"humaneval\"\n", "\"math\"\n"));
+    let ended = site.run(&["run", "wrong.toml", "--select", "decontaminate"]).await.with(1);
+    assert!(ended.stderr.contains("bench.jsonl:1: field `solution` is missing"), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sets_that_cannot_be_read_and_training_that_would_not_wait_for_the_marks_are_refused() {
     let server = ModelServer::start(Duration::from_millis(1), well).await;
     let site = site(&server, "").await;
     let right = site.read("pipeline.toml");
-    site.write("wrong.toml", right.replace("\"pairs\", \"decontaminate\"]", "\"pairs\"]"));
+    let wrong = (right.clone() + SHARES).replace("\"pairs\", \"decontaminate\"]", "\"pairs\"]");
+    site.write("wrong.toml", wrong);
     let ended = site.run(&["validate", "wrong.toml"]).await.with(2);
-    assert!(ended.stderr.contains("add `decontaminate` to its needs"), "{ended:?}");
+    for stage in ["reward", "shares"] {
+        let says =
+            format!("stage `{stage}` trains on pairs that `decontaminate` marks: add `decontaminate` to its needs");
+        assert!(ended.stderr.contains(&says), "{stage}: {ended:?}");
+    }
     for (old, new, says) in [
         (
             "\"solution\"",

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod adapters;
 mod bad_input;
 mod batch_server;
 mod batches;

@@ -22,9 +22,18 @@ seeds = 2
 training = { objective = "rm", epochs = 1, batch_pairs = 4, max_length = 384, export_onnx = false }
 
 [[stages]]
+name = "shorter"
+kind = "train"
+needs = ["pairs"]
+init = { preset = "tiny", vocab = 300 }
+pairs = { limit = 8 }
+training = { objective = "rm", max_steps = 1, batch_pairs = 4, max_length = 384, export_onnx = false }
+
+[[stages]]
 name = "accuracy"
 kind = "evaluate"
-needs = ["pairs", "reward"]
+needs = ["pairs", "reward", "shorter"]
+baseline = "shorter"
 pairs = { split = "test", limit = 8 }
 computing = { max_length = 384 }
 
@@ -84,8 +93,27 @@ async fn a_run_ends_in_a_page_that_holds_all_of_it_and_runs_nothing() {
     assert!(!before.contains("http://") && !before.contains("https://"));
 
     // Both say the same.
-    let accuracy = told["measured"].as_array().unwrap().iter().find(|row| row["metric"] == "accuracy").unwrap();
-    assert_eq!(accuracy["seeds"], 2);
+    let accuracy = told["measured"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["metric"] == "accuracy" && row["model"] == "reward")
+        .unwrap();
+    assert_eq!((&accuracy["seeds"], &accuracy["over"]), (&2.into(), &"seeds_and_items".into()));
+    let mean = "select count(*) from evaluations where metric = 'mean_accuracy' and model = 'reward' and value = $1 and low = $2";
+    let mean = sqlx::query_scalar::<_, i64>(mean).bind(accuracy["value"].as_f64()).bind(accuracy["low"].as_f64());
+    assert_eq!(mean.fetch_one(site.pool()).await.unwrap(), 1, "the interval is that over seeds and items: {accuracy}");
+    assert!(page.contains("interval of that mean over seeds and items"));
+    let compared = &told["compared"][0];
+    assert_eq!((&compared["model"], &compared["baseline"]), (&"reward".into(), &"shorter".into()));
+    let gap = compared["first"].as_f64().unwrap() - compared["second"].as_f64().unwrap();
+    assert!((compared["difference"].as_f64().unwrap() - gap).abs() < 1e-9 && page.contains("Compared, item by item"));
+    let metrics: Vec<_> =
+        told["measured"].as_array().unwrap().iter().map(|row| row["metric"].as_str().unwrap()).collect();
+    assert!(
+        metrics.iter().all(|metric| !metric.starts_with("mean_") && !metric.ends_with("_difference")),
+        "{metrics:?}"
+    );
     assert!(page.contains(&format!("{:.4}", accuracy["value"].as_f64().unwrap())));
     let quality = &told["pairs"][0]["quality"];
     assert_eq!(quality["counts"]["pairs"].as_i64().unwrap(), site.number("select count(*) from pairs").await);
@@ -103,7 +131,7 @@ async fn a_run_ends_in_a_page_that_holds_all_of_it_and_runs_nothing() {
     }
     assert!(page.matches("<svg").count() >= 5 && page.contains("<mark>"));
     assert!(
-        told["trainings"].as_array().unwrap().len() == 2 && !told["training_curves"].as_array().unwrap().is_empty()
+        told["trainings"].as_array().unwrap().len() == 3 && !told["training_curves"].as_array().unwrap().is_empty()
     );
     assert!(told["stages"].as_array().unwrap().iter().all(|stage| stage["fingerprint"].as_str().unwrap().len() == 32));
     assert!(told["definition"].as_str().unwrap().contains("kind = \"report\""));

@@ -10,14 +10,15 @@ const LAYERS: [&[&str]; 9] = [
     &["simulate", "engine", "reasoning", "report"],
     &["train"],
     &["eval"],
-    &["llm", "store", "corpus", "runtime", "sandbox", "benchmark"],
+    &["llm", "store", "corpus", "runtime", "sandbox", "benchmark", "records"],
     &["dedupe", "python", "nn"],
     &["graph"],
     &["config", "env", "ids", "progress", "shutdown", "telemetry"],
 ];
 
-/// Imports within a layer, from and to: the store keeps what the corpus reads; logging reads its filter's variable.
-const BESIDE: [(&str, &str); 2] = [("store", "corpus"), ("telemetry", "env")];
+/// Imports within a layer, from and to: the store keeps what the corpus reads; benchmarks are files of records; logging
+/// reads its filter's variable.
+const BESIDE: [(&str, &str); 3] = [("store", "corpus"), ("benchmark", "records"), ("telemetry", "env")];
 
 const LONGEST: usize = 500;
 

@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Drawer, MODEL};
+use crate::benchmark::Format;
 use crate::engine::{Context, Stage as _};
 use crate::stages::measuring::{Data, DataSettings, Metric};
 use crate::stages::train::InitSettings;
-use crate::stages::training::{self, Base, Computing, Job, PairChoice, PairSource, Split};
+use crate::stages::training::{self, Adapter, Base, Computing, Job, PairChoice, PairSource, Split};
 use crate::stages::{AnyStage, Kind, resolve};
 use crate::store::curves::{Place, PointKey};
 use crate::train::{Start, TrainSettings};
@@ -44,9 +45,18 @@ pub struct SampleEfficiencySettings {
     /// A file or a folder with pairs, in place of a pair stage among `needs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
+    /// Format of `data` where it is a benchmark's file as published, such as math-shepherd: its rows are turned into pairs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// With `format`: template of the prompt that pairs are trained on; the prompt as it is if left out. Variable: prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
     /// The whole set, of which shares are taken.
     #[serde(default)]
     pub pairs: PairChoice,
+    /// Train also on pairs that a decontaminate stage has marked as overlapping with an evaluation set.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_contaminated: bool,
     /// Held-out pairs that every point is measured on; the test split if left out.
     #[serde(default = "test_split")]
     pub test: PairChoice,
@@ -81,6 +91,8 @@ fn finetuning() -> TrainSettings {
 pub struct SampleEfficiency {
     settings: SampleEfficiencySettings,
     base: PathBuf,
+    /// How `data` is read, where it is a benchmark's.
+    adapter: Option<Adapter>,
     /// The names in the file that it needs.
     needs: Vec<String>,
 }
@@ -116,8 +128,9 @@ impl SampleEfficiency {
         settings.pairs.check().map_err(|message| ("pairs", message))?;
         settings.test.check().map_err(|message| ("test", message))?;
         settings.computing.check().map_err(|message| ("computing", message))?;
+        let adapter = training::adapter_of(settings.data.as_deref(), settings.format, settings.template.as_deref())?;
         let needs = needs.iter().map(|need| (*need).to_owned()).collect();
-        Ok(Self { settings, base, needs })
+        Ok(Self { settings, base, adapter, needs })
     }
 
     /// Makes the points that are missing.
@@ -133,14 +146,19 @@ impl SampleEfficiency {
 
     async fn draw(&self, context: &Context<AnyStage>) -> anyhow::Result<()> {
         let settings = &self.settings;
-        let source = training::source_of(context, settings.data.as_deref(), &self.base)?;
+        let source = training::source_of(context, settings.data.as_deref(), self.adapter.as_ref(), &self.base)?;
         let test = Arc::new(source.read(&settings.test).await?);
         let drawer = Drawer::new(context, test, &settings.computing, settings.keep_models).await?;
         let drawer = match self.questions().await? {
             Some(questions) => drawer.with_questions(questions).await?,
             None => drawer,
         };
-        let whole = source.read(&settings.pairs).await?.len();
+        let whole = source.read(&settings.pairs).await?;
+        whole.left_out.lines().for_each(|line| tracing::info!("{source}: {line}"));
+        if !settings.allow_contaminated {
+            training::refuse_contaminated(&source, &whole).await?;
+        }
+        let whole = whole.len();
         if whole == 0 {
             return Err(training::WrongInput(format!("{source} has no pairs to train on: see `pairs`")).into());
         }
@@ -248,9 +266,17 @@ impl Kind for SampleEfficiency {
         };
         let arms: BTreeMap<_, _> = settings.arms.iter().map(|(name, start)| (name, arm(start))).collect();
         // More shares or seeds are more points of the same curve.
-        json!({ "arms": arms, "data": settings.data, "pairs": settings.pairs, "test": settings.test,
+        let mut identity = json!({ "arms": arms, "data": settings.data, "pairs": settings.pairs, "test": settings.test,
                 "best_of_n": settings.best_of_n, "training": settings.training.curve(),
-                "max_length": settings.computing.max_length })
+                "max_length": settings.computing.max_length });
+        // Only where they say something, so that stages of earlier versions stay what they were.
+        if let Some(format) = settings.format {
+            identity["format"] = json!(format);
+        }
+        if let Some(template) = &settings.template {
+            identity["template"] = json!(template);
+        }
+        identity
     }
 
     fn check_needs(&self, needs: &[(&str, &AnyStage)]) -> Result<(), String> {
@@ -260,11 +286,15 @@ impl Kind for SampleEfficiency {
         for (name, stage) in needs {
             let as_model = named.iter().any(|model| model == name);
             match stage.kind() {
-                "pair" if !as_model => {}
+                "pair" | "decontaminate" if !as_model => {}
                 "train" if as_model => {}
                 "train" => return Err(format!("no arm names `{name}`")),
                 kind if as_model => return Err(format!("`{name}` makes no model: it is a {kind} stage")),
-                kind => return Err(format!("it cannot stand on `{name}`, a {kind} stage; allowed: pair, train")),
+                kind => {
+                    return Err(format!(
+                        "it cannot stand on `{name}`, a {kind} stage; allowed: pair, decontaminate, train"
+                    ));
+                }
             }
         }
         training::check_source(needs, self.settings.data.as_deref())

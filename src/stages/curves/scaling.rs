@@ -167,7 +167,7 @@ impl Scaling {
 /// Where the pretraining's pairs come from.
 fn source_of(context: &Context<AnyStage>, planned: &Planned<AnyStage>, train: &Train) -> anyhow::Result<PairSource> {
     if let Some(data) = &train.settings().data {
-        return Ok(PairSource::Files(resolve(train.base(), data)));
+        return Ok(PairSource::of_files(resolve(train.base(), data), train.adapter().cloned()));
     }
     let marks = planned.needs.iter().filter(|&&need| context.plan.stages[need].stage.kind() == "decontaminate");
     let marked_by = marks.map(|&need| context.all_ids[need]).collect();

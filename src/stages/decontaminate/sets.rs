@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use crate::benchmark::{self, Format, Texts};
+use crate::records::{Place, RecordError, Row, files, rows};
 use crate::stages::WrongInput;
-use crate::train::data::DataError;
-use crate::train::data::files::{files, rows};
 
 /// Fields that tell which item a row is, the first that is there.
 const IDS: [&str; 6] = ["id", "task_id", "unique_id", "question_id", "idx", "index"];
@@ -31,33 +31,24 @@ pub struct ItemTexts {
     pub texts: Vec<ItemText>,
 }
 
-/// Reads the texts of `fields` of a `.jsonl` (`.gz`, `.zst`), `.json` or `.parquet` file, or of a folder of them other than
-/// `.json`; of all fields if none is named.
-/// Texts inside of lists and objects count to the field around them.
+/// Reads the texts of a file, or of all files below a folder, in any form that benchmarks are published in. With `format`,
+/// each row must be as that format says, and its texts are those that it asks with and answers with. `fields` names others;
+/// without both, all fields count. Texts inside of lists and objects count to the field around them.
 ///
 /// # Errors
-/// [`WrongInput`] for a file that cannot be read, a row without one of `fields`, or a set without any text.
-pub fn read_set(path: &Path, fields: &[String]) -> Result<ItemTexts, WrongInput> {
-    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+/// [`WrongInput`] for a file that cannot be read, a row that is not as its format says or lacks one of `fields`, or a set
+/// without any text.
+pub fn read_set(path: &Path, format: Option<Format>, fields: &[String]) -> Result<ItemTexts, WrongInput> {
+    let wrong = |error: RecordError| WrongInput(error.to_string());
     let mut read = ItemTexts::default();
-    if ending == "json" {
-        for (line, row) in (1..).zip(json_rows(path)?) {
-            take(&mut read, path, line, &row, fields)?;
+    for file in files(path).map_err(wrong)? {
+        let mut all = rows(&file, None).map_err(wrong)?;
+        let mut unread = Vec::new();
+        if format.is_none() && file.extension().is_some_and(|ending| ending == "json") {
+            unread = wrapped(all.by_ref().take(2).collect::<Result<_, _>>().map_err(wrong)?)?;
         }
-    } else {
-        let wrong = |error: DataError| WrongInput(error.to_string());
-        let columns: Vec<&str> = fields.iter().map(String::as_str).chain(IDS).collect();
-        for file in files(path).map_err(wrong)? {
-            if fields.is_empty() && file.extension().is_some_and(|ending| ending == "parquet") {
-                return Err(WrongInput(format!(
-                    "{}: name the columns of a Parquet file with `fields`",
-                    file.display()
-                )));
-            }
-            for row in rows(&file, &columns).map_err(wrong)? {
-                let row = row.map_err(wrong)?;
-                take(&mut read, &file, row.place.line, &row.fields, fields)?;
-            }
+        for row in unread.into_iter().map(Ok).chain(all) {
+            take(&mut read, &row.map_err(wrong)?, format, fields)?;
         }
     }
     if read.texts.is_empty() {
@@ -66,77 +57,78 @@ pub fn read_set(path: &Path, fields: &[String]) -> Result<ItemTexts, WrongInput>
     Ok(read)
 }
 
-/// The objects of a JSON file: a list of them, or a single list inside of an object.
-fn json_rows(path: &Path) -> Result<Vec<Map<String, Value>>, WrongInput> {
-    let wrong = |what: String| WrongInput(format!("{}: {what}", path.display()));
-    let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let whole: Value = serde_json::from_slice(&bytes).map_err(|error| wrong(format!("not JSON: {error}")))?;
-    let list = match whole {
-        Value::Array(list) => list,
-        Value::Object(object) => {
-            let mut lists: Vec<_> = object.into_iter().filter_map(|(_, value)| as_list(value)).collect();
-            match lists.len() {
-                1 => lists.remove(0),
-                many => return Err(wrong(format!("an object with {many} lists of items; there must be one"))),
+/// The first rows of a JSON file as they are; where the file is one object around a list of others, those.
+fn wrapped(mut first: Vec<Row>) -> Result<Vec<Row>, WrongInput> {
+    let [only] = &mut first[..] else { return Ok(first) };
+    let is_list = |value: &Value| value.as_array().is_some_and(|list| list.iter().any(Value::is_object));
+    let lists: Vec<String> =
+        only.fields.iter().filter(|(_, value)| is_list(value)).map(|(name, _)| name.clone()).collect();
+    match &lists[..] {
+        [] => Ok(first),
+        [name] => {
+            let inner = only.fields.remove(name).unwrap_or_default();
+            let row = |(at, value): (usize, &Value)| match value {
+                Value::Object(fields) => {
+                    let place = Place { path: only.place.path.clone(), line: at as u64 + 1 };
+                    Ok(Row { place, fields: fields.clone() })
+                }
+                _ => Err(WrongInput(format!("{}: item {} is no object", only.place.path.display(), at + 1))),
+            };
+            inner.as_array().into_iter().flatten().enumerate().map(row).collect()
+        }
+        many => Err(WrongInput(format!(
+            "{}: an object with {} lists of items ({}); there must be one",
+            only.place.path.display(),
+            many.len(),
+            many.join(", ")
+        ))),
+    }
+}
+
+fn take(read: &mut ItemTexts, row: &Row, format: Option<Format>, fields: &[String]) -> Result<(), WrongInput> {
+    let mut known = None;
+    if let Some(format) = format {
+        let number = read.items as usize;
+        known = Some(benchmark::texts(format, row, number).map_err(|error| WrongInput(error.to_string()))?);
+    }
+    read.items += 1;
+    let item = match &known {
+        Some(texts) => texts.key.clone(),
+        None => identifier(&row.fields).unwrap_or_else(|| format!("line {}", row.place.line)),
+    };
+    let mut keep = |field: &str, text: &str| {
+        read.texts.push(ItemText { item: item.clone(), field: field.to_owned(), text: text.to_owned() });
+    };
+    if !fields.is_empty() {
+        for field in fields {
+            let mut any = false;
+            benchmark::gather(row.get(field).unwrap_or(&Value::Null), &mut |text| {
+                any = true;
+                keep(field, text);
+            });
+            if !any {
+                let known = row.fields.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+                return Err(WrongInput(format!("{}: field `{field}` holds no text; fields are: {known}", row.place)));
             }
         }
-        _ => return Err(wrong("neither a list of items nor an object that has one".into())),
-    };
-    let object = |(at, value)| match value {
-        Value::Object(object) => Ok(object),
-        _ => Err(wrong(format!("item {} is no object", at + 1))),
-    };
-    list.into_iter().enumerate().map(object).collect()
-}
-
-fn as_list(value: Value) -> Option<Vec<Value>> {
-    if let Value::Array(list) = value { Some(list) } else { None }
-}
-
-fn take(
-    read: &mut ItemTexts,
-    path: &Path,
-    line: u64,
-    row: &Map<String, Value>,
-    fields: &[String],
-) -> Result<(), WrongInput> {
-    let id = IDS.iter().find_map(|id| match row.get(*id) {
-        Some(Value::String(text)) => Some(text.clone()),
-        Some(Value::Number(number)) => Some(number.to_string()),
-        _ => None,
-    });
-    let item = id.unwrap_or_else(|| format!("line {line}"));
-    read.items += 1;
-    let mut keep = |field: &str, value: &Value| {
-        let before = read.texts.len();
-        texts(value, &mut |text| {
-            read.texts.push(ItemText { item: item.clone(), field: field.to_owned(), text: text.to_owned() });
-        });
-        read.texts.len() > before
-    };
-    if fields.is_empty() {
-        row.iter().filter(|(field, _)| !IDS.contains(&field.as_str())).for_each(|(field, value)| {
-            keep(field, value);
-        });
-        return Ok(());
-    }
-    for field in fields {
-        if !row.get(field).is_some_and(|value| keep(field, value)) {
-            let known = row.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            let place = format!("{}:{line}", path.display());
-            return Err(WrongInput(format!("{place}: field `{field}` holds no text; fields are: {known}")));
+    } else if let Some(Texts { texts, .. }) = &known {
+        for (field, text) in texts {
+            keep(field, text);
+        }
+    } else {
+        for (field, value) in row.fields.iter().filter(|(field, _)| !IDS.contains(&field.as_str())) {
+            benchmark::gather(value, &mut |text| keep(field, text));
         }
     }
     Ok(())
 }
 
-fn texts(value: &Value, each: &mut dyn FnMut(&str)) {
-    match value {
-        Value::String(text) => each(text),
-        Value::Array(values) => values.iter().for_each(|value| texts(value, each)),
-        Value::Object(object) => object.values().for_each(|value| texts(value, each)),
-        _ => {}
-    }
+fn identifier(row: &Map<String, Value>) -> Option<String> {
+    IDS.iter().find_map(|id| match row.get(*id) {
+        Some(Value::String(text)) => Some(text.clone()),
+        Some(Value::Number(number)) => Some(number.to_string()),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
@@ -149,7 +141,7 @@ mod tests {
         let path = folder.path().join(name);
         std::fs::write(&path, content).unwrap();
         let fields: Vec<String> = fields.iter().map(|&field| field.to_owned()).collect();
-        read_set(&path, &fields).map_err(|error| error.to_string())
+        read_set(&path, None, &fields).map_err(|error| error.to_string())
     }
 
     fn all(read: &ItemTexts) -> Vec<(&str, &str, &str)> {
@@ -182,9 +174,38 @@ mod tests {
         let missing = wrong("set.jsonl", "{\"a\":\"x\"}\n{\"b\":\"y\"}\n", &["a"]);
         assert!(missing.contains("set.jsonl:2: field `a` holds no text; fields are: b"), "{missing}");
         assert!(wrong("set.jsonl", "{\"a\":1}\n", &[]).contains("holds no text"));
-        assert!(wrong("set.json", "{\"a\":[],\"b\":[]}", &[]).contains("2 lists"));
-        assert!(wrong("set.json", "[1]", &[]).contains("item 1 is no object"));
-        assert!(wrong("set.parquet", "", &[]).contains("`fields`"));
-        assert!(wrong("set.txt", "", &[]).contains(".jsonl"));
+        assert!(wrong("set.json", "{\"a\":[{}],\"b\":[{}]}", &[]).contains("2 lists of items (a, b)"));
+        assert!(wrong("set.json", "{\"a\":[{},5]}", &[]).contains("item 2 is no object"));
+        assert!(wrong("set.json", "[1]", &[]).contains("set.json:1: not a JSON object"));
+        assert!(wrong("set.parquet", "", &[]).contains("is it a whole Parquet file?"));
+        assert!(wrong("set.csv", "", &[]).contains(".jsonl"));
+    }
+
+    #[test]
+    fn a_format_says_which_texts_count_and_names_items_as_measurements_do() {
+        let fixture = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/benchmarks").join(name);
+        for format in Format::ALL {
+            let name = match format {
+                Format::Math => "math-500.jsonl".to_owned(),
+                Format::HumanEval => "humaneval.jsonl.gz".to_owned(),
+                Format::Reclor => "reclor.json".to_owned(),
+                Format::Logiqa2 => "logiqa2.txt".to_owned(),
+                other => format!("{other}.jsonl"),
+            };
+            let path = fixture(&name);
+            let found = read_set(&path, Some(*format), &[]).unwrap();
+            let items = benchmark::read(&path, Some(*format)).unwrap().items;
+            // A pair of Math-Shepherd is of two rows.
+            let keys: Vec<_> = if *format == Format::MathShepherd { Vec::new() } else { items };
+            for item in keys {
+                assert!(found.texts.iter().any(|text| text.item == item.key), "{format}: {}", item.key);
+            }
+            assert!(found.items > 0 && found.texts.len() as u64 >= found.items, "{format}");
+        }
+        let broken = "{\"question\": \"q\", \"answer\": \"#### 1\"}\n{\"question\": \"q\", \"answer\": \"1\"}\n";
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("x.jsonl"), broken).unwrap();
+        let said = read_set(&folder.path().join("x.jsonl"), Some(Format::Gsm8k), &[]).unwrap_err().to_string();
+        assert!(said.contains("x.jsonl:2: field `answer` has no `#### `"), "{said}");
     }
 }

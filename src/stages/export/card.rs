@@ -86,11 +86,13 @@ pub(super) async fn write(
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::Columns;
     use super::*;
+    use crate::store::export::PairRow;
 
     #[test]
     fn the_card_names_the_columns_of_the_files() {
-        let columns: Vec<&str> = super::super::parquet::SCHEMA
+        let columns: Vec<&str> = <PairRow as Columns>::SCHEMA
             .lines()
             .filter_map(|line| line.trim().strip_suffix(';'))
             .map(|line| line.trim_end_matches(" (UTF8)").rsplit(' ').next().unwrap())

@@ -1,4 +1,4 @@
-//! Pairs as a Parquet file, through the column writer alone.
+//! Rows as a Parquet file, through the column writer alone.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -8,11 +8,21 @@ use parquet::data_type::{BoolType, ByteArray, ByteArrayType, FloatType, Int32Typ
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
+use serde::Serialize;
 
 use crate::store::export::PairRow;
 
-/// The columns, in order.
-pub(super) const SCHEMA: &str = "message pairs {
+/// Rows that can be written to a Parquet file.
+pub trait Columns: Serialize + Sized {
+    /// The columns, in order.
+    const SCHEMA: &'static str;
+
+    /// Writes rows, column by column in the order of the schema.
+    fn write(group: &mut Group<'_>, rows: &[Self]) -> anyhow::Result<()>;
+}
+
+impl Columns for PairRow {
+    const SCHEMA: &'static str = "message pairs {
     REQUIRED INT64 id;
     REQUIRED BYTE_ARRAY prompt (UTF8);
     REQUIRED BYTE_ARRAY chosen (UTF8);
@@ -41,27 +51,59 @@ pub(super) const SCHEMA: &str = "message pairs {
     REQUIRED INT64 document_id;
 }";
 
+    fn write(group: &mut Group<'_>, rows: &[Self]) -> anyhow::Result<()> {
+        long(group, rows, |row| row.id.0)?;
+        text(group, rows, |row| &row.prompt)?;
+        text(group, rows, |row| &row.chosen)?;
+        text(group, rows, |row| &row.rejected)?;
+        text(group, rows, |row| &row.split)?;
+        optional(group, rows, |row| row.chosen_model.as_deref())?;
+        optional(group, rows, |row| row.rejected_model.as_deref())?;
+        optional(group, rows, |row| row.description_model.as_deref())?;
+        column::<BoolType>(group, &rows.iter().map(|row| row.chosen_valid).collect::<Vec<_>>(), None)?;
+        column::<BoolType>(group, &rows.iter().map(|row| row.rejected_valid).collect::<Vec<_>>(), None)?;
+        column::<FloatType>(group, &rows.iter().map(|row| row.length_ratio).collect::<Vec<_>>(), None)?;
+        column::<FloatType>(group, &rows.iter().map(|row| row.similarity).collect::<Vec<_>>(), None)?;
+        text(group, rows, |row| &row.repository)?;
+        optional(group, rows, |row| row.revision.as_deref())?;
+        text(group, rows, |row| &row.path)?;
+        optional(group, rows, |row| row.licence.as_deref())?;
+        text(group, rows, |row| &row.unit)?;
+        text(group, rows, |row| &row.qualified_name)?;
+        let columns: [fn(&PairRow) -> i32; 3] = [|row| row.start_line, |row| row.end_line, |row| row.sample];
+        for of in columns {
+            column::<Int32Type>(group, &rows.iter().map(of).collect::<Vec<_>>(), None)?;
+        }
+        long(group, rows, |row| row.description_id)?;
+        long(group, rows, |row| row.chosen_id)?;
+        long(group, rows, |row| row.rejected_id)?;
+        long(group, rows, |row| row.snippet_id)?;
+        long(group, rows, |row| row.document_id)
+    }
+}
+
 /// Rows in a row group: bounds what is held in memory.
 const GROUP: usize = 10_000;
 
 /// A file being written.
-pub struct ParquetFile {
+pub struct ParquetFile<R> {
     writer: SerializedFileWriter<File>,
-    rows: Vec<PairRow>,
+    rows: Vec<R>,
 }
 
-type Group<'f> = SerializedRowGroupWriter<'f, File>;
+/// A part of a file being written.
+pub type Group<'f> = SerializedRowGroupWriter<'f, File>;
 
-impl ParquetFile {
+impl<R: Columns> ParquetFile<R> {
     /// Begins a file.
     pub fn create(file: File) -> anyhow::Result<Self> {
-        let schema = Arc::new(parse_message_type(SCHEMA)?);
+        let schema = Arc::new(parse_message_type(R::SCHEMA)?);
         let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
         Ok(Self { writer: SerializedFileWriter::new(file, schema, Arc::new(properties))?, rows: Vec::new() })
     }
 
     /// Adds a row.
-    pub fn push(&mut self, row: PairRow) -> anyhow::Result<()> {
+    pub fn push(&mut self, row: R) -> anyhow::Result<()> {
         self.rows.push(row);
         if self.rows.len() >= GROUP { self.flush() } else { Ok(()) }
     }
@@ -78,34 +120,7 @@ impl ParquetFile {
         }
         let rows = std::mem::take(&mut self.rows);
         let mut group = self.writer.next_row_group()?;
-        // In the order of the schema.
-        long(&mut group, &rows, |row| row.id.0)?;
-        text(&mut group, &rows, |row| &row.prompt)?;
-        text(&mut group, &rows, |row| &row.chosen)?;
-        text(&mut group, &rows, |row| &row.rejected)?;
-        text(&mut group, &rows, |row| &row.split)?;
-        optional(&mut group, &rows, |row| row.chosen_model.as_deref())?;
-        optional(&mut group, &rows, |row| row.rejected_model.as_deref())?;
-        optional(&mut group, &rows, |row| row.description_model.as_deref())?;
-        column::<BoolType>(&mut group, &rows.iter().map(|row| row.chosen_valid).collect::<Vec<_>>(), None)?;
-        column::<BoolType>(&mut group, &rows.iter().map(|row| row.rejected_valid).collect::<Vec<_>>(), None)?;
-        column::<FloatType>(&mut group, &rows.iter().map(|row| row.length_ratio).collect::<Vec<_>>(), None)?;
-        column::<FloatType>(&mut group, &rows.iter().map(|row| row.similarity).collect::<Vec<_>>(), None)?;
-        text(&mut group, &rows, |row| &row.repository)?;
-        optional(&mut group, &rows, |row| row.revision.as_deref())?;
-        text(&mut group, &rows, |row| &row.path)?;
-        optional(&mut group, &rows, |row| row.licence.as_deref())?;
-        text(&mut group, &rows, |row| &row.unit)?;
-        text(&mut group, &rows, |row| &row.qualified_name)?;
-        let columns: [fn(&PairRow) -> i32; 3] = [|row| row.start_line, |row| row.end_line, |row| row.sample];
-        for of in columns {
-            column::<Int32Type>(&mut group, &rows.iter().map(of).collect::<Vec<_>>(), None)?;
-        }
-        long(&mut group, &rows, |row| row.description_id)?;
-        long(&mut group, &rows, |row| row.chosen_id)?;
-        long(&mut group, &rows, |row| row.rejected_id)?;
-        long(&mut group, &rows, |row| row.snippet_id)?;
-        long(&mut group, &rows, |row| row.document_id)?;
+        R::write(&mut group, &rows)?;
         group.close()?;
         Ok(())
     }
@@ -122,15 +137,23 @@ fn column<T: parquet::data_type::DataType>(
     Ok(())
 }
 
-fn long(group: &mut Group<'_>, rows: &[PairRow], of: impl Fn(&PairRow) -> i64) -> anyhow::Result<()> {
+/// A column of numbers.
+pub fn long<R>(group: &mut Group<'_>, rows: &[R], of: impl Fn(&R) -> i64) -> anyhow::Result<()> {
     column::<Int64Type>(group, &rows.iter().map(of).collect::<Vec<_>>(), None)
 }
 
-fn text(group: &mut Group<'_>, rows: &[PairRow], of: impl Fn(&PairRow) -> &String) -> anyhow::Result<()> {
-    column::<ByteArrayType>(group, &rows.iter().map(|row| ByteArray::from(of(row).as_str())).collect::<Vec<_>>(), None)
+/// A column of numbers that may be missing.
+pub fn optional_long<R>(group: &mut Group<'_>, rows: &[R], of: impl Fn(&R) -> Option<i64>) -> anyhow::Result<()> {
+    let levels: Vec<i16> = rows.iter().map(|row| i16::from(of(row).is_some())).collect();
+    column::<Int64Type>(group, &rows.iter().filter_map(of).collect::<Vec<_>>(), Some(&levels))
 }
 
-fn optional(group: &mut Group<'_>, rows: &[PairRow], of: impl Fn(&PairRow) -> Option<&str>) -> anyhow::Result<()> {
+/// A column of texts.
+pub fn text<R>(group: &mut Group<'_>, rows: &[R], of: impl Fn(&R) -> &str) -> anyhow::Result<()> {
+    column::<ByteArrayType>(group, &rows.iter().map(|row| ByteArray::from(of(row))).collect::<Vec<_>>(), None)
+}
+
+fn optional<R>(group: &mut Group<'_>, rows: &[R], of: impl Fn(&R) -> Option<&str>) -> anyhow::Result<()> {
     let levels: Vec<i16> = rows.iter().map(|row| i16::from(of(row).is_some())).collect();
     let values: Vec<_> = rows.iter().filter_map(of).map(ByteArray::from).collect();
     column::<ByteArrayType>(group, &values, Some(&levels))

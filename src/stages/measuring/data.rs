@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Metric;
-use crate::benchmark::{self, Benchmark, Format, Item, Task};
+use crate::benchmark::{self, Benchmark, Format, Item, Reasons, Task};
 use crate::llm::{Prompt, PromptSettings};
 use crate::stages::training::{Pairs, WrongInput};
 
@@ -65,7 +65,7 @@ pub struct Data {
     /// Their format.
     pub format: String,
     /// Rows that made no item, by reason.
-    pub left_out: Vec<(String, u64)>,
+    pub left_out: Reasons,
 }
 
 impl Data {
@@ -128,14 +128,9 @@ impl Data {
             item.prompt = messages.into_iter().map(|message| message.content).collect();
         }
         let mark = found.mark();
-        Ok(Self {
-            metric,
-            left_out: counts(&found),
-            items: found.items,
-            source,
-            mark,
-            format: found.format.to_string(),
-        })
+        let mut left_out = Reasons::default();
+        found.left_out.iter().for_each(|row| left_out.add(row));
+        Ok(Self { metric, left_out, items: found.items, source, mark, format: found.format.to_string() })
     }
 
     /// Takes pairs of any source; their prompts are what the model was trained with.
@@ -153,26 +148,9 @@ impl Data {
             source,
             mark: pairs.mark.clone(),
             format: Format::Pairs.to_string(),
-            left_out: Vec::new(),
+            left_out: pairs.left_out.clone(),
         }
     }
-
-    /// Rows that made no item.
-    pub fn left_out(&self) -> u64 {
-        self.left_out.iter().map(|(_, count)| count).sum()
-    }
-}
-
-/// Rows that made no item, by reason.
-fn counts(found: &Benchmark) -> Vec<(String, u64)> {
-    let mut counts: Vec<(String, u64)> = Vec::new();
-    for row in &found.left_out {
-        match counts.iter_mut().find(|(reason, _)| reason == row.reason) {
-            Some((_, count)) => *count += 1,
-            None => counts.push((row.reason.to_owned(), 1)),
-        }
-    }
-    counts
 }
 
 /// Whether a limit leaves an item follows from its key and number, not from what stands beside it.

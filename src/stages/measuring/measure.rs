@@ -163,7 +163,7 @@ pub async fn keep(
         format: asked.data.format.clone(),
         metric: asked.data.metric.name().to_owned(),
         settings: asked.settings(),
-        left_out: asked.data.left_out(),
+        left_out: asked.data.left_out.rows(),
         scored,
         unscored,
         seconds: found.seconds,

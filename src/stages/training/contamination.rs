@@ -10,7 +10,7 @@ pub(super) async fn marked(source: &PairSource) -> anyhow::Result<HashSet<i64>> 
         PairSource::Stage { store, stage, marked_by, .. } => {
             Ok(store.contaminated(*stage, marked_by).await?.into_iter().map(|id| id.0).collect())
         }
-        PairSource::Files(_) => Ok(HashSet::new()),
+        PairSource::Files(_) | PairSource::Benchmark(..) => Ok(HashSet::new()),
     }
 }
 

@@ -4,6 +4,7 @@
 //! Invariants: what cannot work is refused before anything is computed, as [`WrongInput`]; a training that ends early
 //! leaves a checkpoint that the same call goes on from. How a model is trained is for `train` and `eval` to know.
 
+mod adapter;
 mod base;
 mod choice;
 mod contamination;
@@ -13,6 +14,7 @@ mod run;
 mod score;
 mod source;
 
+pub use adapter::{Adapter, PLAIN, adapter_of};
 pub use choice::{PairChoice, Split};
 pub use contamination::refuse_contaminated;
 pub use measure::Computing;

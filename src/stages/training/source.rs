@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use futures::TryStreamExt as _;
 use tokio::task::spawn_blocking;
 
-use super::{PairChoice, WrongInput, contamination};
+use super::{Adapter, PairChoice, WrongInput, contamination};
+use crate::benchmark::{self, Format, Reasons};
 use crate::engine::{Context, Stage as _};
 use crate::ids::{RunId, StageId};
 use crate::stages::{AnyStage, resolve};
@@ -29,6 +30,8 @@ pub enum PairSource {
     },
     /// A file, or a folder that an export wrote.
     Files(PathBuf),
+    /// A benchmark's file or folder, as published.
+    Benchmark(PathBuf, Adapter),
 }
 
 impl fmt::Display for PairSource {
@@ -36,6 +39,7 @@ impl fmt::Display for PairSource {
         match self {
             Self::Stage { stage, name, .. } => write!(f, "pair stage {name} ({stage})"),
             Self::Files(path) => path.display().fmt(f),
+            Self::Benchmark(path, adapter) => write!(f, "{} ({})", path.display(), adapter.format),
         }
     }
 }
@@ -47,6 +51,8 @@ pub struct Pairs {
     pub pairs: Vec<Pair>,
     /// Tells them from other pairs.
     pub mark: String,
+    /// Rows of the source that made none.
+    pub left_out: Reasons,
 }
 
 impl Pairs {
@@ -58,7 +64,7 @@ impl Pairs {
             }
             hasher.update(&pair.margin.to_le_bytes());
         }
-        Self { pairs, mark: hasher.finalize().to_hex()[..32].to_owned() }
+        Self { pairs, mark: hasher.finalize().to_hex()[..32].to_owned(), left_out: Reasons::default() }
     }
 
     /// How many.
@@ -123,37 +129,80 @@ impl PairSource {
         Ok(Self::Stage { store: store.clone(), stage: only.stage_id, name: only.name.clone(), marked_by: Vec::new() })
     }
 
+    /// The files of a path, read with an adapter if there is one.
+    pub fn of_files(path: PathBuf, adapter: Option<Adapter>) -> Self {
+        match adapter {
+            Some(adapter) => Self::Benchmark(path, adapter),
+            None => Self::Files(path),
+        }
+    }
+
+    /// The same, its files read with an adapter if there is one.
+    ///
+    /// # Errors
+    /// When there are no files to read.
+    pub fn adapted(self, adapter: Option<Adapter>) -> Result<Self, WrongInput> {
+        match (self, adapter) {
+            (Self::Files(path), adapter) => Ok(Self::of_files(path, adapter)),
+            (source, None) => Ok(source),
+            (source, Some(_)) => Err(WrongInput(format!("--format is of a file, and --data names {source}"))),
+        }
+    }
+
     /// Reads what `choice` means.
     ///
     /// # Errors
     /// When a file is damaged, or the database fails.
     pub async fn read(&self, choice: &PairChoice) -> anyhow::Result<Pairs> {
         let split = choice.split.name();
-        if let (Self::Files(path), true) = (self, choice.clean) {
+        if choice.clean && !matches!(self, Self::Stage { .. }) {
             let what = "carries no marks of decontaminate stages: `clean` is for the pairs of the database";
-            return Err(WrongInput(format!("{} {what}", path.display())).into());
+            return Err(WrongInput(format!("{self} {what}")).into());
         }
+        let mut left_out = Reasons::default();
         let mut pairs = match self {
             Self::Stage { store, stage, .. } => stored_pairs(store, *stage, split).try_concat().await?,
             Self::Files(path) => {
                 let path = path.clone();
-                spawn_blocking(move || read_pairs(&path, split)?.collect::<Result<Vec<_>, _>>())
-                    .await?
-                    .map_err(|error| WrongInput(error.to_string()))?
+                let read = move || {
+                    let pairs = read_pairs(&path, split).and_then(Iterator::collect);
+                    pairs.map_err(|error| WrongInput(format!("{error}{}", hint(&path))))
+                };
+                spawn_blocking(read).await??
+            }
+            Self::Benchmark(path, adapter) => {
+                let (path, adapter) = (path.clone(), adapter.clone());
+                let (pairs, found) = spawn_blocking(move || adapter.read(&path, split)).await??;
+                left_out = found;
+                pairs
             }
         };
         if choice.clean {
             let marked = contamination::marked(self).await?;
             pairs.retain(|pair| !marked.contains(&pair.id));
         }
-        Ok(Pairs::new(choice.choose(pairs).map_err(WrongInput)?))
+        Ok(Pairs { left_out, ..Pairs::new(choice.choose(pairs).map_err(WrongInput)?) })
+    }
+}
+
+/// What else a file could be that cannot be read as pairs.
+fn hint(path: &Path) -> String {
+    let found = path.is_file().then(|| benchmark::detect(path).ok().flatten()).flatten();
+    match found.filter(|format| *format != Format::Pairs && format.has_pairs()) {
+        Some(format) => format!("; its fields are those of {format}: say so with --format, or `format` in a stage"),
+        None => String::new(),
     }
 }
 
 /// The source of a stage: its file, or the pair stage that it needs.
-pub fn source_of(context: &Context<AnyStage>, data: Option<&str>, base: &Path) -> anyhow::Result<PairSource> {
+pub fn source_of(
+    context: &Context<AnyStage>,
+    data: Option<&str>,
+    adapter: Option<&Adapter>,
+    base: &Path,
+) -> anyhow::Result<PairSource> {
     if let Some(data) = data {
-        return Ok(PairSource::Files(resolve(base, data)));
+        return Ok(PairSource::of_files(resolve(base, data), adapter.cloned()));
     }
     let needs = context.stage().needs.iter().zip(&context.needs[0]);
     let kind = |need: usize| context.plan.stages[need].stage.kind();

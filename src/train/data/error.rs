@@ -1,47 +1,21 @@
 //! What can be wrong with data.
 
-use std::fmt;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::records::RecordError;
 use crate::store::StoreError;
 
 /// Result of reading or encoding data.
 pub type DataResult<T> = Result<T, DataError>;
 
-/// A row of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The file.
-    pub path: PathBuf,
-    /// Line of a JSON lines file or row of a Parquet file, from 1.
-    pub line: u64,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.path.display(), self.line)
-    }
-}
-
 /// Why data could not be read, encoded or laid out.
 #[derive(Debug, Error)]
 pub enum DataError {
-    /// A file or folder that is not there, or cannot be read.
-    #[error("reading {}: {source}", path.display())]
-    Read {
-        /// The file or folder.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// A name with an ending that tells no format.
-    #[error("{} is not one of .jsonl, .jsonl.gz, .jsonl.zst, .parquet", path.display())]
-    Format {
-        /// The file.
-        path: PathBuf,
-    },
+    /// A file that cannot be read, a damaged row, or a field that is not as it must be.
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// A folder without a file to read.
     #[error("{} holds no .jsonl, .jsonl.gz, .jsonl.zst or .parquet file: export pairs into it, or name a file", path.display())]
     EmptyFolder {
@@ -55,24 +29,6 @@ pub enum DataError {
         first: PathBuf,
         /// The other.
         second: PathBuf,
-    },
-    /// A row that is no JSON object, or a damaged file.
-    #[error("{place}: {problem}")]
-    Row {
-        /// Where.
-        place: Place,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// A field that is missing, or of another type than it must be.
-    #[error("{place}: field `{field}` {problem}")]
-    Field {
-        /// Where.
-        place: Place,
-        /// The field's name.
-        field: &'static str,
-        /// What is wrong with it, and what it must be.
-        problem: String,
     },
     /// A tokenizer that cannot be read or fails on a text.
     #[error("the tokenizer {place}: {message}")]

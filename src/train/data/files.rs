@@ -4,15 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::{DataError, DataResult};
-use super::jsonl::JsonlRows;
-use super::pair::{Pair, Row};
-use super::parquet::ParquetRows;
+use super::pair::Pair;
+use crate::records::{RecordError, Rows, rows};
 
 /// The split of rows that tell none, neither by themselves nor by their file's name.
 pub const UNTOLD: &str = "train";
 
 const ENDINGS: [&str; 4] = [".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet"];
-const PAIR_COLUMNS: [&str; 7] = ["id", "prompt", "chosen", "rejected", "margin", "repository", "split"];
+const ALLOWED: &str = ".jsonl, .jsonl.gz, .jsonl.zst, .parquet";
+const PAIR_COLUMNS: [&str; 8] = ["id", "prompt", "chosen", "rejected", "margin", "repository", "subset", "split"];
 
 /// The name of a data file without its ending; none for other files.
 fn stem(path: &Path) -> Option<&str> {
@@ -21,7 +21,7 @@ fn stem(path: &Path) -> Option<&str> {
 }
 
 /// The split that a file's name tells: `test` for `test.jsonl` and for `test-00000-of-00002.parquet`.
-fn split_of(path: &Path) -> Option<&str> {
+pub fn split_of(path: &Path) -> Option<&str> {
     let first = stem(path)?.split(['-', '.', '_']).next()?;
     ["train", "test", "validation"].into_iter().find(|split| *split == first)
 }
@@ -31,11 +31,11 @@ fn split_of(path: &Path) -> Option<&str> {
 /// # Errors
 /// When there are none, one has another format, or a folder holds the same file in two formats.
 pub fn files(path: &Path) -> DataResult<Vec<PathBuf>> {
-    let failed = |source| DataError::Read { path: path.to_owned(), source };
+    let failed = |source| RecordError::Read { path: path.to_owned(), source };
     if !fs::metadata(path).map_err(failed)?.is_dir() {
         return match stem(path) {
             Some(_) => Ok(vec![path.to_owned()]),
-            None => Err(DataError::Format { path: path.to_owned() }),
+            None => Err(RecordError::Ending { path: path.to_owned(), allowed: ALLOWED }.into()),
         };
     }
     let mut found = Vec::new();
@@ -56,20 +56,6 @@ pub fn files(path: &Path) -> DataResult<Vec<PathBuf>> {
         None => Ok(found),
     }
 }
-
-/// The rows of one file. `columns` are those that a Parquet file is read for; other formats give all.
-///
-/// # Errors
-/// When the file cannot be opened.
-pub fn rows(path: &Path, columns: &[&str]) -> DataResult<Rows> {
-    Ok(match path.extension().and_then(|ending| ending.to_str()) {
-        Some("parquet") => Box::new(ParquetRows::open(path, columns)?),
-        _ => Box::new(JsonlRows::open(path)?),
-    })
-}
-
-/// The rows of one file, read one at a time.
-pub type Rows = Box<dyn Iterator<Item = DataResult<Row>> + Send>;
 
 /// The pairs of a file or folder, read one at a time. After an error there is nothing more.
 pub struct PairFiles {
@@ -94,14 +80,14 @@ impl PairFiles {
         loop {
             let Some((told, rows)) = &mut self.open else {
                 let Some(file) = self.files.next() else { return Ok(None) };
-                self.open = Some((split_of(&file).map(str::to_owned), rows(&file, &PAIR_COLUMNS)?));
+                self.open = Some((split_of(&file).map(str::to_owned), rows(&file, Some(&PAIR_COLUMNS))?));
                 continue;
             };
             let Some(row) = rows.next() else {
                 self.open = None;
                 continue;
             };
-            let pair = row?.into_pair(self.ordinal, told.as_deref())?;
+            let pair = Pair::of(&row?, self.ordinal, told.as_deref())?;
             self.ordinal += 1;
             let own = pair.split.as_deref().unwrap_or(UNTOLD);
             if self.split.as_deref().is_none_or(|wanted| wanted == own) {

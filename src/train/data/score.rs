@@ -10,10 +10,10 @@ use serde_json::{Map, Value};
 use super::batch::{Batch, BatchSettings, Layout, PROMPT};
 use super::encoder::{Encoded, Encoder, Refusal};
 use super::error::DataResult;
-use super::files::{files, rows};
+use super::files::files;
 use super::pack::{Bin, batch_sizes, bins, length_bucket};
-use super::pair::Row;
 use super::step::pair_bucket;
+use crate::records::{RecordResult, Row, Rows, rows};
 
 const COLUMNS: [&str; 5] = ["id", "prompt", "answer", "chosen", "rejected"];
 
@@ -38,13 +38,13 @@ pub struct ScoreInput {
 }
 
 impl ScoreInput {
-    fn of(mut row: Row) -> DataResult<Self> {
+    fn of(row: Row) -> RecordResult<Self> {
         let answers = if row.get("answer").is_some() || row.get("chosen").is_none() {
-            Answers::One(row.take_text("answer")?)
+            Answers::One(row.text("answer")?)
         } else {
-            Answers::Two(row.take_text("chosen")?, row.take_text("rejected")?)
+            Answers::Two(row.text("chosen")?, row.text("rejected")?)
         };
-        let prompt = row.take_text("prompt")?;
+        let prompt = row.text("prompt")?;
         let mut rest = row.fields;
         rest.retain(|name, _| name == "id" || !COLUMNS.contains(&name.as_str()));
         Ok(Self { prompt, answers, rest })
@@ -73,14 +73,14 @@ impl ScoreInput {
 /// When there is no such file; later, per row, which field is missing or of a wrong type.
 pub fn read_score_inputs(path: &Path) -> DataResult<impl Iterator<Item = DataResult<ScoreInput>> + Send> {
     let mut files = files(path)?.into_iter();
-    let mut open: Option<Box<dyn Iterator<Item = DataResult<Row>> + Send>> = None;
+    let mut open: Option<Rows> = None;
     let mut step = move || -> DataResult<Option<ScoreInput>> {
         loop {
             if let Some(row) = open.as_mut().and_then(Iterator::next) {
-                return ScoreInput::of(row?).map(Some);
+                return Ok(Some(ScoreInput::of(row?)?));
             }
             let Some(file) = files.next() else { return Ok(None) };
-            open = Some(rows(&file, &COLUMNS)?);
+            open = Some(rows(&file, Some(&COLUMNS))?);
         }
     };
     let mut failed = false;

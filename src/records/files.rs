@@ -1,4 +1,4 @@
-//! The files of a benchmark as published: JSON lines, JSON lists, single JSON objects, Parquet; plain or compressed.
+//! Which files a path stands for, and the records of one.
 
 use std::fs::{self, File};
 use std::io::{BufReader, Read};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
-use super::error::{BenchmarkError, BenchmarkResult, Place};
+use super::error::{Place, RecordError, RecordResult};
 use super::json::Objects;
 use super::parquet::ParquetRows;
 use super::row::Row;
@@ -16,7 +16,7 @@ const PACKED: [&str; 3] = ["", ".gz", ".zst"];
 const ALLOWED: &str = ".jsonl, .json, .ndjson, .txt (each also with .gz or .zst), .parquet";
 
 /// The rows of a file, one at a time. After an error there is nothing more.
-pub type Rows = Box<dyn Iterator<Item = BenchmarkResult<Row>> + Send>;
+pub type Rows = Box<dyn Iterator<Item = RecordResult<Row>> + Send>;
 
 /// Whether a file's name tells a format that is read.
 fn is_known(path: &Path) -> bool {
@@ -30,13 +30,13 @@ fn is_known(path: &Path) -> bool {
 ///
 /// # Errors
 /// When there is no such file, or none with an ending that is read.
-pub fn files(path: &Path) -> BenchmarkResult<Vec<PathBuf>> {
-    let failed = |source| BenchmarkError::Read { path: path.to_owned(), source };
+pub fn files(path: &Path) -> RecordResult<Vec<PathBuf>> {
+    let failed = |source| RecordError::Read { path: path.to_owned(), source };
     if !fs::metadata(path).map_err(failed)?.is_dir() {
         return if is_known(path) {
             Ok(vec![path.to_owned()])
         } else {
-            Err(BenchmarkError::Ending { path: path.to_owned(), allowed: ALLOWED })
+            Err(RecordError::Ending { path: path.to_owned(), allowed: ALLOWED })
         };
     }
     let mut found = Vec::new();
@@ -47,20 +47,20 @@ pub fn files(path: &Path) -> BenchmarkResult<Vec<PathBuf>> {
             found.push(entry.into_path());
         }
     }
-    if found.is_empty() { Err(BenchmarkError::Empty { path: path.to_owned() }) } else { Ok(found) }
+    if found.is_empty() { Err(RecordError::Empty { path: path.to_owned() }) } else { Ok(found) }
 }
 
-/// The rows of one file.
+/// The rows of one file. `columns`, if there are any, are those that a Parquet file is read for; other files give all.
 ///
 /// # Errors
 /// When it cannot be opened.
-pub fn rows(path: &Path) -> BenchmarkResult<Rows> {
-    let failed = |source| BenchmarkError::Read { path: path.to_owned(), source };
+pub fn rows(path: &Path, columns: Option<&[&str]>) -> RecordResult<Rows> {
+    let failed = |source| RecordError::Read { path: path.to_owned(), source };
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
     let file = File::open(path).map_err(failed)?;
     let place = Place { path: path.to_owned(), line: 1 };
     if ending == "parquet" {
-        return Ok(Box::new(ParquetRows::open(file, place)?));
+        return Ok(Box::new(ParquetRows::open(file, place, columns)?));
     }
     let file = BufReader::with_capacity(128 << 10, file);
     let input: Box<dyn Read + Send> = match ending.as_str() {

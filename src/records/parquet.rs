@@ -1,14 +1,16 @@
-//! Rows of Parquet files, nested values as JSON.
+//! Rows of Parquet files through the row reader alone, nested values as JSON.
 
 use std::fs::File;
+use std::sync::Arc;
 
 use parquet::errors::ParquetError;
-use parquet::file::reader::SerializedFileReader;
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::Field;
 use parquet::record::reader::RowIter;
+use parquet::schema::types::Type;
 use serde_json::{Map, Value, json};
 
-use super::error::{BenchmarkError, BenchmarkResult, Place};
+use super::error::{Place, RecordError, RecordResult};
 use super::row::Row;
 
 /// The rows of a file.
@@ -19,19 +21,28 @@ pub(super) struct ParquetRows {
 }
 
 impl ParquetRows {
-    pub(super) fn open(file: File, place: Place) -> BenchmarkResult<Self> {
-        let reader = SerializedFileReader::new(file).map_err(|error| damaged(&place, &error))?;
-        let rows = RowIter::from_file_into(Box::new(reader));
+    /// Begins to read all columns, or those of `columns` that the file has.
+    pub(super) fn open(file: File, place: Place, columns: Option<&[&str]>) -> RecordResult<Self> {
+        let rows = read(file, columns).map_err(|error| damaged(&place, &error))?;
         Ok(Self { rows, place: Place { line: 0, ..place }, ended: false })
     }
 }
 
-fn damaged(place: &Place, error: &ParquetError) -> BenchmarkError {
-    BenchmarkError::Row { place: place.clone(), problem: format!("{error}; is it a whole Parquet file?") }
+fn read(file: File, columns: Option<&[&str]>) -> Result<RowIter<'static>, ParquetError> {
+    let reader = SerializedFileReader::new(file)?;
+    let root = reader.metadata().file_metadata().schema();
+    let wanted = |field: &&Arc<Type>| columns.is_none_or(|columns| columns.contains(&field.name()));
+    let fields = root.get_fields().iter().filter(wanted).map(Arc::clone).collect();
+    let projection = Type::group_type_builder(root.name()).with_fields(fields).build()?;
+    RowIter::from_file_into(Box::new(reader)).project(Some(projection))
+}
+
+fn damaged(place: &Place, error: &ParquetError) -> RecordError {
+    RecordError::Row { place: place.clone(), problem: format!("{error}; is it a whole Parquet file?") }
 }
 
 impl Iterator for ParquetRows {
-    type Item = BenchmarkResult<Row>;
+    type Item = RecordResult<Row>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.ended {
@@ -52,7 +63,7 @@ fn object(row: parquet::record::Row) -> Map<String, Value> {
     row.into_columns().into_iter().map(|(name, field)| (name, json_of(&field))).collect()
 }
 
-/// The value in JSON; dates and times, which no benchmark has, as null.
+/// The value in JSON; dates, times and decimals as their text.
 fn json_of(field: &Field) -> Value {
     match field {
         Field::Bool(value) => json!(value),
@@ -68,8 +79,8 @@ fn json_of(field: &Field) -> Value {
         Field::Float(value) => json!(value),
         Field::Double(value) => json!(value),
         Field::Str(text) => json!(text),
-        // Writers without logical types leave texts as bytes.
-        Field::Bytes(bytes) => bytes.as_utf8().map_or(Value::Null, |text| json!(text)),
+        // Writers without logical types leave texts as bytes; bytes that are none stay a list, so that it is told.
+        Field::Bytes(bytes) => bytes.as_utf8().map_or_else(|_| json!(bytes.data()), |text| json!(text)),
         Field::Group(row) => object(row.clone()).into(),
         Field::ListInternal(list) => list.elements().iter().map(json_of).collect(),
         Field::MapInternal(map) => (map.entries().iter())
@@ -79,6 +90,7 @@ fn json_of(field: &Field) -> Value {
             })
             .collect::<Map<_, _>>()
             .into(),
-        _ => Value::Null,
+        Field::Null => Value::Null,
+        other => json!(other.to_string()),
     }
 }

@@ -5,11 +5,11 @@
 
 use std::io::{self, BufRead};
 
-use super::error::{BenchmarkError, BenchmarkResult, Place};
+use super::error::{Place, RecordError, RecordResult};
 use super::row::Row;
 
 /// An object longer than this is damage, not data.
-const LONGEST_BYTES: usize = 64 << 20;
+const LONGEST_BYTES: usize = 256 << 20;
 
 /// The objects of a stream.
 pub(super) struct Objects<R> {
@@ -52,24 +52,36 @@ impl<R: BufRead> Objects<R> {
         };
         self.buffer.push(b'{');
         let (mut depth, mut in_text, mut escaped) = (1_u32, false, false);
-        while depth > 0 {
-            let Some(byte) = self.byte().map_err(said)? else {
+        let mut whole = false;
+        while !whole {
+            let available = self.input.fill_buf().map_err(said)?;
+            if available.is_empty() {
                 // The parser says what is missing, and where.
                 break;
-            };
-            self.buffer.push(byte);
+            }
+            let mut used = 0;
+            for &byte in available {
+                used += 1;
+                self.place.line += u64::from(byte == b'\n');
+                match byte {
+                    _ if escaped => escaped = false,
+                    b'\\' if in_text => escaped = true,
+                    b'"' => in_text = !in_text,
+                    b'{' | b'[' if !in_text => depth += 1,
+                    b'}' | b']' if !in_text => depth -= 1,
+                    // No text of JSON goes over a line's end: the object is broken here, and what follows is another.
+                    b'\n' if in_text => whole = true,
+                    _ => {}
+                }
+                whole |= depth == 0;
+                if whole {
+                    break;
+                }
+            }
+            self.buffer.extend_from_slice(&available[..used]);
+            self.input.consume(used);
             if self.buffer.len() > LONGEST_BYTES {
                 return Err(format!("the object is longer than {} MiB", LONGEST_BYTES >> 20));
-            }
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' if in_text => escaped = true,
-                b'"' => in_text = !in_text,
-                b'{' | b'[' if !in_text => depth += 1,
-                b'}' | b']' if !in_text => depth -= 1,
-                // No text of JSON goes over a line's end: the object is broken here, and what follows is another.
-                b'\n' if in_text => break,
-                _ => {}
             }
         }
         Ok(Some(first))
@@ -77,7 +89,7 @@ impl<R: BufRead> Objects<R> {
 }
 
 impl<R: BufRead> Iterator for Objects<R> {
-    type Item = BenchmarkResult<Row>;
+    type Item = RecordResult<Row>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.ended {
@@ -98,7 +110,7 @@ impl<R: BufRead> Iterator for Objects<R> {
             Err(problem) => (self.place.clone(), problem),
         };
         self.ended = true;
-        Some(Err(BenchmarkError::Row { place, problem }))
+        Some(Err(RecordError::Row { place, problem }))
     }
 }
 
