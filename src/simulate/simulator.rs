@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::python::{Parser, Unit, token_estimate};
+use crate::reasoning::Problem;
 
 use super::cache::Cache;
 use super::chance::of_answer;
@@ -17,6 +18,7 @@ use super::log::RequestLog;
 use super::protocol::{ChatRequest, Choice, Completion, FinishReason, Reply, RequestKey, Usage};
 use super::role::Role;
 use super::settings::{FaultKind, Settings, SettingsError};
+use super::solve::solve;
 use super::stats::{Counters, Stats};
 use super::subject::{Finder, Shown, shown};
 
@@ -47,7 +49,7 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// The fault that was built into it.
     pub fault: Option<FaultKind>,
-    /// Whether it is about code of the corpus.
+    /// Whether it is about code of the corpus, or solves a problem of the made reasoning set.
     pub known: bool,
 }
 
@@ -170,8 +172,10 @@ impl Simulator {
     fn compute(&self, request: &ChatRequest<'_>, role: Role, key: RequestKey, n: u32, parser: &mut Parser) -> Answer {
         let question = request.question();
         let fault = of_answer(&self.settings.faults, self.settings.seed, key);
+        let problem = if role == Role::Describer { None } else { Problem::find(&question) };
         let subject = match role {
             Role::Describer => shown(&self.index, parser, &question),
+            Role::Strong | Role::Weak if problem.is_some() => Shown::Nothing,
             Role::Strong | Role::Weak => {
                 self.finder.named(&self.index, parser, &question).map_or(Shown::Nothing, Shown::Item)
             }
@@ -182,9 +186,10 @@ impl Simulator {
         }
         let choices = (0..n).map(|n| {
             let sample = sample(request.temperature, request.seed, n);
-            let whole = match role {
-                Role::Describer => self.describe(&subject, parser, &request.model, sample),
-                Role::Strong | Role::Weak => self.write(role, &subject, parser, &request.model, &question, sample),
+            let whole = match (&problem, role) {
+                (Some(problem), _) => self.solve(role, problem, &request.model, sample).into(),
+                (None, Role::Describer) => self.describe(&subject, parser, &request.model, sample),
+                (None, _) => self.write(role, &subject, parser, &request.model, &question, sample),
             };
             let mut dice = self.dice(b"fault", &request.model, &whole, sample);
             let (content, finish_reason) = faulty(&whole, role, fault, &mut dice);
@@ -205,7 +210,7 @@ impl Simulator {
             system_fingerprint: "simulator",
         };
         let body = serde_json::to_vec(&completion).unwrap_or_default();
-        Answer { key, completion, body, fault, known: matches!(subject, Shown::Item(_)) }
+        Answer { key, completion, body, fault, known: problem.is_some() || matches!(subject, Shown::Item(_)) }
     }
 
     fn describe(&self, subject: &Shown, parser: &mut Parser, model: &str, sample: u64) -> Arc<str> {
@@ -252,6 +257,13 @@ impl Simulator {
             let quality = Quality { bugs, habits, broken: of.broken_syntax_share };
             compose::answer(parser, &text, quality, &mut self.dice(b"code", model, &text, sample))
         })
+    }
+
+    fn solve(&self, role: Role, problem: &Problem, model: &str, sample: u64) -> String {
+        let of = &self.settings;
+        let mean = if role == Role::Weak { of.weak_right_share } else { of.strong_right_share };
+        let mut of_problem = self.dice(b"problem", model, &problem.question, 0);
+        solve(problem, mean, &mut of_problem, &mut self.dice(b"solution", model, &problem.question, sample))
     }
 
     /// A text that is made once and kept while there is room.
