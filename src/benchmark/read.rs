@@ -25,6 +25,8 @@ pub struct Benchmark {
     pub format: Format,
     /// In the order of the file.
     pub items: Vec<Item>,
+    /// Where each item stands; empty for Math-Shepherd, whose items are made of several rows.
+    pub places: Vec<Place>,
     /// Rows that made no item.
     pub left_out: Vec<LeftOut>,
 }
@@ -59,7 +61,13 @@ impl Benchmark {
 /// The first row that is broken or has a field that is not as its format says.
 pub fn read(path: &Path, format: Option<Format>) -> BenchmarkResult<Benchmark> {
     let mut told = format;
-    let mut found = Benchmark { path: path.to_owned(), format: Format::Pairs, items: Vec::new(), left_out: Vec::new() };
+    let mut found = Benchmark {
+        path: path.to_owned(),
+        format: Format::Pairs,
+        items: Vec::new(),
+        places: Vec::new(),
+        left_out: Vec::new(),
+    };
     let mut solutions = shepherd::Solutions::default();
     let mut number = 0;
     for file in files(path)? {
@@ -72,10 +80,16 @@ pub fn read(path: &Path, format: Option<Format>) -> BenchmarkResult<Benchmark> {
             match format {
                 Format::MathShepherd => solutions.add(&row)?,
                 Format::CodeUltraFeedback => match feedback::item(&row, number)? {
-                    Ok(item) => found.items.push(item),
+                    Ok(item) => {
+                        found.items.push(item);
+                        found.places.push(row.place);
+                    }
                     Err(reason) => found.left_out.push(LeftOut { place: row.place, reason }),
                 },
-                other => found.items.push(item(other, &row, number)?),
+                other => {
+                    found.items.push(item(other, &row, number)?);
+                    found.places.push(row.place);
+                }
             }
             number += 1;
         }
@@ -108,6 +122,7 @@ fn item(format: Format, row: &Row, number: usize) -> BenchmarkResult<Item> {
         Format::Pairs => plain::pair(row, number),
         Format::Options => plain::options(row, number),
         Format::Samples => plain::samples(row, number),
+        Format::Questions => plain::question(row, number),
         Format::Gsm8k => questions::gsm8k(row, number),
         Format::Math => questions::math(row, number),
         Format::HumanEval => questions::humaneval(row),

@@ -20,6 +20,7 @@ pub mod measuring;
 mod pair;
 mod parse;
 mod preflight;
+mod questions;
 mod report;
 mod rows;
 mod schema;
@@ -54,7 +55,9 @@ pub enum AnyStage {
     Parse(parse::Parse),
     /// Has a model describe snippets.
     Describe(describe::Describe),
-    /// Has a model answer descriptions.
+    /// Reads a benchmark's questions.
+    Questions(questions::Questions),
+    /// Has a model answer descriptions or questions.
     Generate(generate::Generate),
     /// Answers descriptions with the source itself.
     Source(source_answer::SourceAnswer),
@@ -77,12 +80,13 @@ pub enum AnyStage {
 }
 
 /// Names of all kinds, in the order of a pipeline.
-pub const KINDS: [&str; 15] = [
+pub const KINDS: [&str; 16] = [
     "ingest",
     "filter",
     "dedupe",
     "parse",
     "describe",
+    "questions",
     "generate",
     "source",
     "pair",
@@ -103,6 +107,7 @@ macro_rules! each {
             AnyStage::Dedupe($inner) => $body,
             AnyStage::Parse($inner) => $body,
             AnyStage::Describe($inner) => $body,
+            AnyStage::Questions($inner) => $body,
             AnyStage::Generate($inner) => $body,
             AnyStage::Source($inner) => $body,
             AnyStage::Pair($inner) => $body,
@@ -137,6 +142,7 @@ impl Stage for AnyStage {
             Self::Dedupe(_) => "dedupe",
             Self::Parse(_) => "parse",
             Self::Describe(_) => "describe",
+            Self::Questions(_) => "questions",
             Self::Generate(_) => "generate",
             Self::Source(_) => "source",
             Self::Pair(_) => "pair",
@@ -154,7 +160,8 @@ impl Stage for AnyStage {
         match self {
             Self::Ingest(_) | Self::Filter(_) | Self::Dedupe(_) | Self::Parse(_) => Class::Source,
             Self::Describe(_) | Self::Generate(_) => Class::Rows,
-            Self::Source(_)
+            Self::Questions(_)
+            | Self::Source(_)
             | Self::Pair(_)
             | Self::Decontaminate(_)
             | Self::Export(_)
@@ -183,6 +190,7 @@ impl Stage for AnyStage {
         match &stage.stage {
             Self::Describe(describe) => rows::run(&describe.work, context).await,
             Self::Generate(generate) => rows::run(&generate.work, context).await,
+            Self::Questions(questions) => questions.run(context).await,
             Self::Source(source) => source.run(context).await,
             Self::Pair(pair) => pair.run(context).await,
             Self::Decontaminate(decontaminate) => decontaminate.run(context).await,

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::curves::{sample_efficiency, scaling};
 use super::endpoints::SimulatorSettings;
 use super::{
-    decontaminate, dedupe, describe, evaluate, export, filter, generate, ingest, pair, parse, report, source_answer,
-    train,
+    decontaminate, dedupe, describe, evaluate, export, filter, generate, ingest, pair, parse, questions, report,
+    source_answer, train,
 };
 use crate::llm::EndpointSettings;
 
@@ -35,6 +35,7 @@ pub fn schema() -> Value {
     kind("dedupe", generator.root_schema_for::<dedupe::DedupeSettings>());
     kind("parse", generator.root_schema_for::<parse::ParseSettings>());
     kind("describe", generator.root_schema_for::<describe::DescribeSettings>());
+    kind("questions", generator.root_schema_for::<questions::QuestionsSettings>());
     kind("generate", generator.root_schema_for::<generate::GenerateSettings>());
     kind("source", generator.root_schema_for::<source_answer::SourceSettings>());
     kind("pair", generator.root_schema_for::<pair::PairSettings>());

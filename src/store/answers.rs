@@ -69,10 +69,10 @@ pub enum Ending {
 /// A task that a worker is done with.
 #[derive(Clone, Debug)]
 pub struct Finished {
-    /// Snippet or description.
+    /// Snippet, description or question.
     pub input_id: i64,
-    /// Its snippet.
-    pub snippet_id: i64,
+    /// Its snippet; none of a question.
+    pub snippet_id: Option<i64>,
     /// Sample number.
     pub sample: i32,
     /// Every attempt.
@@ -90,7 +90,7 @@ pub struct AnswerSink {
     pub stage: StageId,
     /// Who leased the tasks.
     pub worker: WorkerId,
-    /// Snippets: answers are descriptions; descriptions: answers are completions.
+    /// Snippets: answers are descriptions; descriptions: answers are completions; questions: answers are samples.
     pub inputs: Inputs,
     /// Role of completions.
     pub role: String,
@@ -171,6 +171,21 @@ pub(super) fn statement(inputs: Inputs) -> String {
             "completions (stage_id, role, description_id, sample, text, call_id, blocks)
              select $2, $34, * from unnest($20::bigint[], $21::int[], $22::text[], $23::bigint[], $35::int[])"
         }
+        Inputs::Questions => {
+            "samples (stage_id, question_id, sample, text, call_id)
+             select $2, * from unnest($20::bigint[], $21::int[], $22::text[], $23::bigint[])"
+        }
+    };
+    // What was rejected: where it stands, and the column of what it is beyond its snippet.
+    let (place, tables) = match inputs {
+        Inputs::Snippets | Inputs::Descriptions => {
+            ("d.id, d.path", "join snippets s on s.id = r.snippet_id join documents d on d.id = s.document_id")
+        }
+        Inputs::Questions => ("null::bigint, q.file", "join questions q on q.id = r.own_id"),
+    };
+    let own = match inputs {
+        Inputs::Snippets | Inputs::Descriptions => "description_id",
+        Inputs::Questions => "question_id",
     };
     format!(
         "with calls as (
@@ -183,14 +198,13 @@ pub(super) fn statement(inputs: Inputs) -> String {
              on conflict (id) do nothing),
          answers as (insert into {answers} on conflict do nothing),
          rejected as (
-             insert into rejections (run_id, stage_id, document_id, path, snippet_id, description_id, sample, class,
-                 message)
-             select $1, $2, d.id, d.path, r.*
+             insert into rejections (run_id, stage_id, document_id, path, snippet_id, {own}, sample, class, message)
+             select $1, $2, {place}, r.*
              from unnest($24::bigint[], $25::bigint[], $26::int[], $27::text[], $28::text[])
-                  r (snippet_id, description_id, sample, class, message)
-             join snippets s on s.id = r.snippet_id join documents d on d.id = s.document_id
+                  r (snippet_id, own_id, sample, class, message)
+             {tables}
              where not exists (select from tasks t where t.stage_id = $2 and t.sample = r.sample
-                 and t.state <> 'leased' and t.input_id = coalesce(r.description_id, r.snippet_id)))
+                 and t.state <> 'leased' and t.input_id = coalesce(r.own_id, r.snippet_id)))
          update tasks t set state = f.state, worker_id = null
          from unnest($30::bigint[], $31::int[], $32::text[]) f (input_id, sample, state)
          where t.stage_id = $2 and t.input_id = f.input_id and t.sample = f.sample
@@ -203,7 +217,7 @@ pub(super) struct Rows<'f> {
     finished: &'f [Finished],
     calls: Vec<(&'f Finished, &'f NewCall)>,
     answers: Vec<(&'f Finished, &'f str, i32, i64)>,
-    /// With the description, where there is one.
+    /// With the input, where it is no snippet.
     rejected: Vec<(&'f Finished, Option<i64>, &'f str, &'f str)>,
 }
 
@@ -217,8 +231,8 @@ impl<'f> Rows<'f> {
             match &row.ending {
                 Ending::Answered { text, blocks, call } => rows.answers.push((row, text, *blocks as i32, call.0)),
                 Ending::Rejected { class, message } => {
-                    let description = (inputs == Inputs::Descriptions).then_some(row.input_id);
-                    rows.rejected.push((row, description, class, message));
+                    let own = (inputs != Inputs::Snippets).then_some(row.input_id);
+                    rows.rejected.push((row, own, class, message));
                 }
                 Ending::Released => {}
             }
@@ -259,7 +273,7 @@ impl<'f> Rows<'f> {
             .bind(column(answers, |(_, text, ..)| *text))
             .bind(column(answers, |(.., call)| *call))
             .bind(column(rejected, |(row, ..)| row.snippet_id))
-            .bind(column(rejected, |(_, description, ..)| *description))
+            .bind(column(rejected, |(_, own, ..)| *own))
             .bind(column(rejected, |(row, ..)| row.sample))
             .bind(column(rejected, |(_, _, class, _)| *class))
             .bind(column(rejected, |(.., message)| *message))
@@ -269,7 +283,7 @@ impl<'f> Rows<'f> {
             .bind(states.collect::<Vec<_>>())
             .bind(column(calls, |(_, call)| call.first_token_ms));
         match sink.inputs {
-            Inputs::Snippets => query,
+            Inputs::Snippets | Inputs::Questions => query,
             Inputs::Descriptions => query.bind(&sink.role).bind(column(answers, |(_, _, blocks, _)| *blocks)),
         }
     }

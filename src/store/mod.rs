@@ -24,6 +24,7 @@ pub mod preflights;
 pub mod progress;
 pub mod quality;
 pub mod query;
+pub mod questions;
 pub mod report;
 pub mod runs;
 pub mod sample;

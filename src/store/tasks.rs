@@ -13,8 +13,10 @@ use crate::ids::{StageId, WorkerId};
 pub enum Inputs {
     /// `snippets`: the stage describes.
     Snippets,
-    /// `descriptions`: the stage generates.
+    /// `descriptions`: the stage generates code.
     Descriptions,
+    /// `questions`: the stage generates answers.
+    Questions,
 }
 
 impl Inputs {
@@ -22,6 +24,27 @@ impl Inputs {
         match self {
             Self::Snippets => "snippets",
             Self::Descriptions => "descriptions",
+            Self::Questions => "questions",
+        }
+    }
+
+    /// What prompts may speak of, of rows `i (id, sample)`: columns, and the tables that hold them.
+    pub(super) fn shown(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Snippets => (
+                "s.text as code, s.name, s.qualified_name, s.unit, s.signature, s.docstring, s.imports, d.path,
+                 d.repository, s.id as snippet_id",
+                "join snippets s on s.id = i.id join documents d on d.id = s.document_id",
+            ),
+            Self::Descriptions => (
+                "s.text as code, s.name, s.qualified_name, s.unit, s.signature, s.docstring, s.imports, d.path,
+                 d.repository, s.id as snippet_id, e.text as description",
+                "join descriptions e on e.id = i.id join snippets s on s.id = e.snippet_id
+                 join documents d on d.id = s.document_id",
+            ),
+            Self::Questions => {
+                ("q.prompt, q.subset, q.key as qualified_name, q.file as path", "join questions q on q.id = i.id")
+            }
         }
     }
 }
@@ -61,10 +84,11 @@ impl Follow {
     }
 }
 
-/// A claimed task with what its prompt may speak of.
-#[derive(Clone, Debug, FromRow, serde::Serialize)]
+/// A claimed task with what its prompt may speak of; what its inputs do not have is empty.
+#[derive(Clone, Debug, Default, FromRow, serde::Serialize)]
+#[sqlx(default)]
 pub struct Claimed {
-    /// Snippet or description.
+    /// Snippet, description or question.
     #[serde(skip)]
     pub input_id: i64,
     /// Sample number.
@@ -73,7 +97,7 @@ pub struct Claimed {
     pub code: String,
     /// Its name.
     pub name: String,
-    /// Its qualified name.
+    /// Its qualified name; the key of a question.
     pub qualified_name: String,
     /// function, method, class or module.
     pub unit: String,
@@ -83,15 +107,19 @@ pub struct Claimed {
     pub docstring: Option<String>,
     /// Modules it uses.
     pub imports: Vec<String>,
-    /// Path of its document.
+    /// Path of its document, or of the question's file.
     pub path: String,
     /// Repository of its document.
     pub repository: String,
     /// The description; none while describing.
     pub description: Option<String>,
-    /// Its snippet.
+    /// What a question asks.
+    pub prompt: Option<String>,
+    /// Part of the benchmark that a question belongs to.
+    pub subset: Option<String>,
+    /// Its snippet; none of a question.
     #[serde(skip)]
-    pub snippet_id: i64,
+    pub snippet_id: Option<i64>,
 }
 
 /// Inputs taken up in one round at most.
@@ -197,24 +225,14 @@ impl Store {
         worker: WorkerId,
         rows: u64,
     ) -> StoreResult<Vec<Claimed>> {
-        let joined = match inputs {
-            Inputs::Snippets => {
-                "null::text as description, s.id as snippet_id from leased l join snippets s on s.id = l.input_id"
-            }
-            Inputs::Descriptions => {
-                "e.text as description, s.id as snippet_id from leased l join descriptions e on e.id = l.input_id
-                 join snippets s on s.id = e.snippet_id"
-            }
-        };
+        let (columns, tables) = inputs.shown();
         let statement = format!(
             "with leased as (update tasks set state = 'leased', worker_id = $2
                  where (stage_id, input_id, sample) in (
                      select stage_id, input_id, sample from tasks where stage_id = $1 and state = 'ready'
                      order by input_id, sample limit $3 for update skip locked)
-                 returning input_id, sample)
-             select l.input_id, l.sample, s.text as code, s.name, s.qualified_name, s.unit, s.signature, s.docstring,
-                    s.imports, d.path, d.repository, {joined} join documents d on d.id = s.document_id
-             order by l.input_id, l.sample"
+                 returning input_id as id, sample)
+             select i.id as input_id, i.sample, {columns} from leased i {tables} order by i.id, i.sample"
         );
         self.retrying(|| async {
             sqlx::query_as(sqlx::AssertSqlSafe(statement.clone()))

@@ -27,6 +27,7 @@ mod outage;
 mod planning;
 mod report;
 mod running;
+mod sampling;
 mod schema_comments;
 mod scripted;
 mod secrets;

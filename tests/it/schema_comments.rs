@@ -2,7 +2,7 @@
 
 use crate::site::Site;
 
-const TABLES: [&str; 17] = [
+const TABLES: [&str; 19] = [
     "runs",
     "run_stages",
     "documents",
@@ -20,8 +20,10 @@ const TABLES: [&str; 17] = [
     "curve_points",
     "contamination",
     "contamination_sets",
+    "questions",
+    "samples",
 ];
-const VIEWS: [&str; 9] = [
+const VIEWS: [&str; 11] = [
     "preference_pairs",
     "pair_lineage",
     "duplicates",
@@ -31,6 +33,8 @@ const VIEWS: [&str; 9] = [
     "sample_efficiency",
     "scaling_curve",
     "contaminated_pairs",
+    "sample_lineage",
+    "question_samples",
 ];
 
 #[tokio::test(flavor = "multi_thread")]
