@@ -36,6 +36,13 @@ pub struct Settings {
     pub strong_right_share: f64,
     /// Share of the weak model's right answers to them.
     pub weak_right_share: f64,
+    /// Share of the judge's verdicts, beside ties and those by position, for the answer that is nearer to the code of the
+    /// corpus.
+    pub judge_right_share: f64,
+    /// Share of the judge's verdicts that are ties, beside those by position.
+    pub judge_tie_share: f64,
+    /// Share of the judge's verdicts that name the first answer whatever it is: a bias by position.
+    pub judge_first_share: f64,
     /// What an injected 429 asks the client to wait, in milliseconds.
     pub retry_after_ms: u64,
     /// Answers that are kept in memory.
@@ -58,6 +65,9 @@ impl Default for Settings {
             broken_syntax_share: 0.05,
             strong_right_share: 0.7,
             weak_right_share: 0.35,
+            judge_right_share: 0.85,
+            judge_tie_share: 0.05,
+            judge_first_share: 0.1,
             retry_after_ms: 1000,
             cached_answers: 16_384,
         }
@@ -106,6 +116,9 @@ impl Settings {
             ("broken_syntax_share", self.broken_syntax_share),
             ("strong_right_share", self.strong_right_share),
             ("weak_right_share", self.weak_right_share),
+            ("judge_right_share", self.judge_right_share),
+            ("judge_tie_share", self.judge_tie_share),
+            ("judge_first_share", self.judge_first_share),
         ];
         let faults = self.faults.iter().map(|(kind, share)| (kind.as_str(), *share));
         for (name, value) in shares.into_iter().chain(faults) {

@@ -14,6 +14,7 @@ use super::describe::{WORDINGS, description};
 use super::dice::{Dice, hash};
 use super::facts::facts;
 use super::index::Index;
+use super::judge::verdict;
 use super::log::RequestLog;
 use super::protocol::{ChatRequest, Choice, Completion, FinishReason, Reply, RequestKey, Usage};
 use super::role::Role;
@@ -57,7 +58,7 @@ pub struct Answer {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AnswerError {
     /// A model name that tells no role.
-    #[error("the simulator has no model `{model}`; it has simulated-describer, simulated-strong and simulated-weak")]
+    #[error("the simulator has no model `{model}`; it has {}", super::role::MODELS.join(", "))]
     UnknownModel {
         /// What was asked for.
         model: String,
@@ -172,11 +173,14 @@ impl Simulator {
     fn compute(&self, request: &ChatRequest<'_>, role: Role, key: RequestKey, n: u32, parser: &mut Parser) -> Answer {
         let question = request.question();
         let fault = of_answer(&self.settings.faults, self.settings.seed, key);
-        let problem = if role == Role::Describer { None } else { Problem::find(&question) };
+        let problem = match role {
+            Role::Strong | Role::Weak => Problem::find(&question),
+            Role::Describer | Role::Judge => None,
+        };
         let subject = match role {
             Role::Describer => shown(&self.index, parser, &question),
             Role::Strong | Role::Weak if problem.is_some() => Shown::Nothing,
-            Role::Strong | Role::Weak => {
+            Role::Strong | Role::Weak | Role::Judge => {
                 self.finder.named(&self.index, parser, &question).map_or(Shown::Nothing, Shown::Item)
             }
         };
@@ -189,6 +193,7 @@ impl Simulator {
             let whole = match (&problem, role) {
                 (Some(problem), _) => self.solve(role, problem, &request.model, sample).into(),
                 (None, Role::Describer) => self.describe(&subject, parser, &request.model, sample),
+                (None, Role::Judge) => self.judge(&subject, &request.model, &question, sample).into(),
                 (None, _) => self.write(role, &subject, parser, &request.model, &question, sample),
             };
             let mut dice = self.dice(b"fault", &request.model, &whole, sample);
@@ -251,7 +256,7 @@ impl Simulator {
             let text = self.index.text(*at).unwrap_or_default();
             let of = &self.settings;
             let (bugs, habits) = match role {
-                Role::Strong | Role::Describer => (of.strong_bug_share, of.strong_habit_share),
+                Role::Strong | Role::Describer | Role::Judge => (of.strong_bug_share, of.strong_habit_share),
                 Role::Weak => (of.weak_bug_share, of.weak_habit_share),
             };
             let quality = Quality { bugs, habits, broken: of.broken_syntax_share };
@@ -264,6 +269,14 @@ impl Simulator {
         let mean = if role == Role::Weak { of.weak_right_share } else { of.strong_right_share };
         let mut of_problem = self.dice(b"problem", model, &problem.question, 0);
         solve(problem, mean, &mut of_problem, &mut self.dice(b"solution", model, &problem.question, sample))
+    }
+
+    fn judge(&self, subject: &Shown, model: &str, question: &str, sample: u64) -> String {
+        let original = match subject {
+            Shown::Item(at) => self.index.text(*at),
+            _ => None,
+        };
+        verdict(question, original.as_deref(), &self.settings, &mut self.dice(b"verdict", model, question, sample))
     }
 
     /// A text that is made once and kept while there is room.
@@ -302,7 +315,7 @@ fn faulty(whole: &str, role: Role, fault: Option<FaultKind>, dice: &mut Dice) ->
                 "I cannot write this without knowing more. Which version of Python do you use?",
             ])
             .to_owned(),
-        Some(FaultKind::Several) if role != Role::Describer => {
+        Some(FaultKind::Several) if matches!(role, Role::Strong | Role::Weak) => {
             format!("{whole}\n\nYou can try it like this:\n\n```python\nprint(1)\n```\n\n```\n1\n```")
         }
         Some(FaultKind::Truncated) => {

@@ -239,7 +239,7 @@ impl View<'_> {
             (Some(store), Some(need)) => store.work(self.id, need, work.inputs()).await?,
             _ => Work::default(),
         };
-        let wanted = self.input.rows.max(there.inputs) * samples;
+        let wanted = work.drawn(self.input.rows.max(there.inputs)) * samples;
         let mut left = (wanted - there.ended - there.batched).max(0);
         if let Some(limit) = limit {
             left = left.min(limit as i64);
@@ -248,7 +248,7 @@ impl View<'_> {
         let answer =
             measured.map_or_else(|| f64::from(completion_tokens(work.sampling())), |found| found.answer_tokens);
 
-        let open = (there.inputs * samples - there.ended - there.batched).max(0);
+        let open = (work.drawn(there.inputs) * samples - there.ended - there.batched).max(0);
         let (rows, prompts, are_open) = self.sample(there, open).await?;
         let rendered = Rendered::of(work, &rows);
         let hits = match self.store.filter(|_| are_open) {

@@ -11,7 +11,7 @@ use super::curves::{sample_efficiency::SampleEfficiency, scaling::Scaling};
 use super::endpoints::{Endpoint, Endpoints, SimulatorSettings};
 use super::wrong::Wrong;
 use super::{
-    AnyStage, KINDS, decontaminate, dedupe, describe, evaluate, export, filter, generate, ingest, pair, parse,
+    AnyStage, KINDS, decontaminate, dedupe, describe, evaluate, export, filter, generate, ingest, judge, pair, parse,
     questions, report, source_answer, train,
 };
 use crate::config::{ConfigError, Pipeline, Problem, Section, StageEntry};
@@ -190,6 +190,9 @@ fn stage(pipeline: &Pipeline, entry: &StageEntry, endpoints: &Endpoints) -> Resu
         }
         "source" => AnyStage::Source(source_answer::SourceAnswer::new(name, settings(pipeline, entry)?)),
         "pair" => AnyStage::Pair(pair::Pair::new(settings(pipeline, entry)?, pipeline.seed, &needs).map_err(wrong)?),
+        "judge" => {
+            AnyStage::Judge(judge::Judge::new(settings(pipeline, entry)?, pipeline.seed, endpoints).map_err(wrong)?)
+        }
         "decontaminate" => {
             AnyStage::Decontaminate(decontaminate::Decontaminate::new(settings(pipeline, entry)?, base).map_err(at)?)
         }

@@ -15,6 +15,7 @@ mod filter;
 mod forecast;
 mod generate;
 mod ingest;
+mod judge;
 mod load;
 pub mod measuring;
 mod pair;
@@ -63,6 +64,8 @@ pub enum AnyStage {
     Source(source_answer::SourceAnswer),
     /// Joins two roles into pairs.
     Pair(pair::Pair),
+    /// Has a model say which side of a pair is better.
+    Judge(judge::Judge),
     /// Marks pairs that overlap with evaluation sets.
     Decontaminate(decontaminate::Decontaminate),
     /// Writes pairs to files.
@@ -80,7 +83,7 @@ pub enum AnyStage {
 }
 
 /// Names of all kinds, in the order of a pipeline.
-pub const KINDS: [&str; 16] = [
+pub const KINDS: [&str; 17] = [
     "ingest",
     "filter",
     "dedupe",
@@ -90,6 +93,7 @@ pub const KINDS: [&str; 16] = [
     "generate",
     "source",
     "pair",
+    "judge",
     "decontaminate",
     "export",
     "train",
@@ -111,6 +115,7 @@ macro_rules! each {
             AnyStage::Generate($inner) => $body,
             AnyStage::Source($inner) => $body,
             AnyStage::Pair($inner) => $body,
+            AnyStage::Judge($inner) => $body,
             AnyStage::Decontaminate($inner) => $body,
             AnyStage::Export($inner) => $body,
             AnyStage::Train($inner) => $body,
@@ -146,6 +151,7 @@ impl Stage for AnyStage {
             Self::Generate(_) => "generate",
             Self::Source(_) => "source",
             Self::Pair(_) => "pair",
+            Self::Judge(_) => "judge",
             Self::Decontaminate(_) => "decontaminate",
             Self::Export(_) => "export",
             Self::Train(_) => "train",
@@ -159,7 +165,7 @@ impl Stage for AnyStage {
     fn class(&self) -> Class {
         match self {
             Self::Ingest(_) | Self::Filter(_) | Self::Dedupe(_) | Self::Parse(_) => Class::Source,
-            Self::Describe(_) | Self::Generate(_) => Class::Rows,
+            Self::Describe(_) | Self::Generate(_) | Self::Judge(_) => Class::Rows,
             Self::Questions(_)
             | Self::Source(_)
             | Self::Pair(_)
@@ -193,6 +199,7 @@ impl Stage for AnyStage {
             Self::Questions(questions) => questions.run(context).await,
             Self::Source(source) => source.run(context).await,
             Self::Pair(pair) => pair.run(context).await,
+            Self::Judge(judge) => judge.run(context).await,
             Self::Decontaminate(decontaminate) => decontaminate.run(context).await,
             Self::Export(export) => export.run(context).await,
             Self::Train(train) => train.run(context).await,

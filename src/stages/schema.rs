@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::curves::{sample_efficiency, scaling};
 use super::endpoints::SimulatorSettings;
 use super::{
-    decontaminate, dedupe, describe, evaluate, export, filter, generate, ingest, pair, parse, questions, report,
+    decontaminate, dedupe, describe, evaluate, export, filter, generate, ingest, judge, pair, parse, questions, report,
     source_answer, train,
 };
 use crate::llm::EndpointSettings;
@@ -39,6 +39,7 @@ pub fn schema() -> Value {
     kind("generate", generator.root_schema_for::<generate::GenerateSettings>());
     kind("source", generator.root_schema_for::<source_answer::SourceSettings>());
     kind("pair", generator.root_schema_for::<pair::PairSettings>());
+    kind("judge", generator.root_schema_for::<judge::JudgeSettings>());
     kind("decontaminate", generator.root_schema_for::<decontaminate::DecontaminateSettings>());
     kind("export", generator.root_schema_for::<export::ExportSettings>());
     kind("train", generator.root_schema_for::<train::TrainStageSettings>());

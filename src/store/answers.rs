@@ -69,7 +69,7 @@ pub enum Ending {
 /// A task that a worker is done with.
 #[derive(Clone, Debug)]
 pub struct Finished {
-    /// Snippet, description or question.
+    /// Snippet, description, question or pair.
     pub input_id: i64,
     /// Its snippet; none of a question.
     pub snippet_id: Option<i64>,
@@ -90,7 +90,8 @@ pub struct AnswerSink {
     pub stage: StageId,
     /// Who leased the tasks.
     pub worker: WorkerId,
-    /// Snippets: answers are descriptions; descriptions: answers are completions; questions: answers are samples.
+    /// Snippets: answers are descriptions; descriptions: answers are completions; questions: answers are samples;
+    /// pairs: answers are judgements.
     pub inputs: Inputs,
     /// Role of completions.
     pub role: String,
@@ -175,10 +176,18 @@ pub(super) fn statement(inputs: Inputs) -> String {
             "samples (stage_id, question_id, sample, text, call_id)
              select $2, * from unnest($20::bigint[], $21::int[], $22::text[], $23::bigint[])"
         }
+        // With the order of showing, as the prompt had it.
+        Inputs::Pairs => {
+            "judgements (stage_id, pair_id, chosen_first, verdict, call_id)
+             select $2, p.id, chosen_shown_first(p.prompt, c.text, r.text), a.verdict, a.call_id
+             from unnest($20::bigint[], $21::int[], $22::text[], $23::bigint[]) a (pair_id, sample, verdict, call_id)
+             join pairs p on p.id = a.pair_id join completions c on c.id = p.chosen_id
+             join completions r on r.id = p.rejected_id"
+        }
     };
     // What was rejected: where it stands, and the column of what it is beyond its snippet.
     let (place, tables) = match inputs {
-        Inputs::Snippets | Inputs::Descriptions => {
+        Inputs::Snippets | Inputs::Descriptions | Inputs::Pairs => {
             ("d.id, d.path", "join snippets s on s.id = r.snippet_id join documents d on d.id = s.document_id")
         }
         Inputs::Questions => ("null::bigint, q.file", "join questions q on q.id = r.own_id"),
@@ -186,6 +195,7 @@ pub(super) fn statement(inputs: Inputs) -> String {
     let own = match inputs {
         Inputs::Snippets | Inputs::Descriptions => "description_id",
         Inputs::Questions => "question_id",
+        Inputs::Pairs => "pair_id",
     };
     format!(
         "with calls as (
@@ -283,7 +293,7 @@ impl<'f> Rows<'f> {
             .bind(states.collect::<Vec<_>>())
             .bind(column(calls, |(_, call)| call.first_token_ms));
         match sink.inputs {
-            Inputs::Snippets | Inputs::Questions => query,
+            Inputs::Snippets | Inputs::Questions | Inputs::Pairs => query,
             Inputs::Descriptions => query.bind(&sink.role).bind(column(answers, |(_, _, blocks, _)| *blocks)),
         }
     }

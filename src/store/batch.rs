@@ -19,7 +19,7 @@ use crate::ids::{BatchId, RunId, StageId, WorkerId};
 pub struct NewRequest {
     /// Line, from 1.
     pub ordinal: i32,
-    /// Snippet, description or question.
+    /// Snippet, description, question or pair.
     pub input_id: i64,
     /// Its snippet; none of a question.
     pub snippet_id: Option<i64>,
@@ -104,7 +104,7 @@ pub struct BatchNote<'a> {
 pub struct RequestRow {
     /// Line, from 1.
     pub ordinal: i32,
-    /// Snippet, description or question.
+    /// Snippet, description, question or pair.
     pub input_id: i64,
     /// Its snippet; none of a question.
     pub snippet_id: Option<i64>,

@@ -15,6 +15,7 @@ pub mod curves;
 mod error;
 pub mod evaluation;
 pub mod export;
+pub mod judgements;
 pub mod local;
 pub mod lock;
 pub mod migrate;

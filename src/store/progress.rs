@@ -57,6 +57,7 @@ impl Store {
                                 when 'questions' then (select count(*) from questions join me on me.id = stage_id)
                                 when 'source' then (select count(*) from completions join me on me.id = stage_id)
                                 when 'pair' then (select count(*) from pairs join me on me.id = stage_id)
+                                when 'judge' then (select count(*) from judgements join me on me.id = stage_id)
                                 when 'decontaminate' then (select count(distinct pair_id) from contamination
                                                            join me on me.id = stage_id)
                                 when 'train' then (select count(*) from training_runs join me on me.id = stage_id

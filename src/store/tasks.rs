@@ -17,6 +17,8 @@ pub enum Inputs {
     Descriptions,
     /// `questions`: the stage generates answers.
     Questions,
+    /// `pairs`: the stage judges.
+    Pairs,
 }
 
 impl Inputs {
@@ -25,6 +27,7 @@ impl Inputs {
             Self::Snippets => "snippets",
             Self::Descriptions => "descriptions",
             Self::Questions => "questions",
+            Self::Pairs => "pairs",
         }
     }
 
@@ -45,6 +48,14 @@ impl Inputs {
             Self::Questions => {
                 ("q.prompt, q.subset, q.key as qualified_name, q.file as path", "join questions q on q.id = i.id")
             }
+            Self::Pairs => (
+                "p.prompt, e.text as description, d.path, d.repository, s.qualified_name, s.id as snippet_id,
+                 case when chosen_shown_first(p.prompt, c.text, r.text) then c.text else r.text end as first,
+                 case when chosen_shown_first(p.prompt, c.text, r.text) then r.text else c.text end as second",
+                "join pairs p on p.id = i.id join completions c on c.id = p.chosen_id
+                 join completions r on r.id = p.rejected_id join descriptions e on e.id = p.description_id
+                 join snippets s on s.id = e.snippet_id join documents d on d.id = s.document_id",
+            ),
         }
     }
 }
@@ -88,7 +99,7 @@ impl Follow {
 #[derive(Clone, Debug, Default, FromRow, serde::Serialize)]
 #[sqlx(default)]
 pub struct Claimed {
-    /// Snippet, description or question.
+    /// Snippet, description, question or pair.
     #[serde(skip)]
     pub input_id: i64,
     /// Sample number.
@@ -113,8 +124,12 @@ pub struct Claimed {
     pub repository: String,
     /// The description; none while describing.
     pub description: Option<String>,
-    /// What a question asks.
+    /// What a question asks, or a pair's prompt.
     pub prompt: Option<String>,
+    /// A side of a pair, the one that is shown first.
+    pub first: Option<String>,
+    /// The other side.
+    pub second: Option<String>,
     /// Part of the benchmark that a question belongs to.
     pub subset: Option<String>,
     /// Its snippet; none of a question.
@@ -136,19 +151,27 @@ impl Store {
         follow: &mut Follow,
     ) -> StoreResult<u64> {
         if !follow.started {
-            let horizon = self
-                .retrying(|| async {
-                    sqlx::query_scalar("select pg_snapshot_xmin(pg_current_snapshot())::text")
-                        .fetch_one(self.pool())
-                        .await
-                })
-                .await?;
-            *follow = Follow { first_round_after: Some(0), started: true, seen_before: horizon, ended_before: None };
+            let seen_before = self.horizon().await?;
+            *follow = Follow { first_round_after: Some(0), started: true, seen_before, ended_before: None };
         }
         match follow.first_round_after {
             Some(after) => self.feed_first(stage, from, inputs, samples, after, follow).await,
             None => self.feed_next(stage, from, inputs, samples, follow).await,
         }
+    }
+
+    /// The oldest transaction still open: all before it has been seen by whoever looks now.
+    async fn horizon(&self) -> StoreResult<String> {
+        self.retrying(|| async {
+            sqlx::query_scalar("select pg_snapshot_xmin(pg_current_snapshot())::text").fetch_one(self.pool()).await
+        })
+        .await
+    }
+
+    /// For inputs that are looked at once and at all of them: notes that they are seen by now; whether it is the first time.
+    pub(super) async fn look_once(&self, follow: &mut Follow) -> StoreResult<bool> {
+        follow.seen_before = self.horizon().await?;
+        Ok(!std::mem::replace(&mut follow.started, true))
     }
 
     async fn feed_first(

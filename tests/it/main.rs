@@ -18,6 +18,7 @@ mod curves;
 mod estimate;
 mod faults;
 mod full_disk;
+mod judging;
 mod kill;
 mod looking;
 mod measuring;

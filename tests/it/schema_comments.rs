@@ -2,7 +2,7 @@
 
 use crate::site::Site;
 
-const TABLES: [&str; 19] = [
+const TABLES: [&str; 20] = [
     "runs",
     "run_stages",
     "documents",
@@ -22,8 +22,9 @@ const TABLES: [&str; 19] = [
     "contamination_sets",
     "questions",
     "samples",
+    "judgements",
 ];
-const VIEWS: [&str; 11] = [
+const VIEWS: [&str; 12] = [
     "preference_pairs",
     "pair_lineage",
     "duplicates",
@@ -35,6 +36,7 @@ const VIEWS: [&str; 11] = [
     "contaminated_pairs",
     "sample_lineage",
     "question_samples",
+    "judge_agreement",
 ];
 
 #[tokio::test(flavor = "multi_thread")]
