@@ -73,7 +73,8 @@ fn half_right(question: &Question) -> Reply {
 
 /// The same, but some answers to two of the questions are cut.
 fn cut(question: &Question) -> Reply {
-    let is_cut = (question.prompt.contains("3 +") || question.prompt.contains("4 +")) && dice(question) % 3 == 0;
+    let is_cut =
+        (question.prompt.contains("3 +") || question.prompt.contains("4 +")) && dice(question).is_multiple_of(3);
     if is_cut { Reply::Cut("It is".to_owned()) } else { half_right(question) }
 }
 
