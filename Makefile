@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo shape test lint bench interop test-llm webgpu setup corpus onnxruntime
+.PHONY: help demo shape sampling test lint bench interop test-llm webgpu setup corpus onnxruntime
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -12,6 +12,11 @@ shape: setup corpus onnxruntime ## Reproduce the shape of the paper's result: PM
 	cargo build --release --locked
 	cargo run --release --locked --quiet -- make-benchmark --out out/paper-shape/reasoning --seed 11 --train 800 --test 300 --questions 40 --samples 64
 	cargo run --release --locked --quiet -- run pipelines/paper-shape.toml
+
+sampling: setup onnxruntime ## Sample answers to made questions from the simulator, and choose among them by a reward model
+	cargo build --release --locked
+	cargo run --release --locked --quiet -- make-benchmark --out out/best-of-n/reasoning --seed 11 --train 800 --test 100 --questions 60
+	cargo run --release --locked --quiet -- run pipelines/best-of-n.toml
 
 test: setup onnxruntime lint ## Check format, lints and documentation, and run every test
 	scripts/test.sh

@@ -1,7 +1,10 @@
 //! Questions whose answers are programs.
 
+use serde::{Deserialize, Serialize};
+
 /// The tests of a question that asks for code, as its benchmark has them; how they are run is for others.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CodeTest {
     /// HumanEval: `test` defines `check`, which is given the function `entry_point` that the prompt begins.
     HumanEval {

@@ -34,6 +34,8 @@ formats! {
     Options = "options",
     /// `prompt`, `samples`, `answer`, and how to compare it in `compare`.
     Samples = "samples",
+    /// `prompt`, `answer`, and how to compare it in `compare`: questions without samples.
+    Questions = "questions",
     /// GSM8K: `question`, `answer` with `#### 42`.
     Gsm8k = "gsm8k",
     /// MATH and MATH-500: `problem`, `solution` with a box, or `answer`.
@@ -85,7 +87,7 @@ impl Format {
             | Self::Logiqa2
             | Self::CodeUltraFeedback
             | Self::RewardBench2 => true,
-            Self::Samples | Self::Gsm8k | Self::Math | Self::HumanEval | Self::Mbpp => false,
+            Self::Samples | Self::Questions | Self::Gsm8k | Self::Math | Self::HumanEval | Self::Mbpp => false,
         }
     }
 
@@ -98,7 +100,7 @@ impl Format {
     /// What a row of these fields must be; none if it could be nothing that is known.
     pub(super) fn of(row: &Row) -> Option<Self> {
         // Those with the most telling fields first.
-        let known: [(&[&str], Self); 13] = [
+        let known: [(&[&str], Self); 14] = [
             (&["task_id", "entry_point", "test"], Self::HumanEval),
             (&["task_id", "test_list"], Self::Mbpp),
             (&["input", "label", "task"], Self::MathShepherd),
@@ -112,6 +114,7 @@ impl Format {
             (&["prompt", "options"], Self::Options),
             (&["prompt", "chosen", "rejected"], Self::Pairs),
             (&["question", "answer"], Self::Gsm8k),
+            (&["prompt", "answer"], Self::Questions),
         ];
         let found = known.iter().find(|(fields, _)| row.has(fields)).map(|(_, format)| *format);
         let lists = row.get("chosen").is_some_and(serde_json::Value::is_array);

@@ -18,6 +18,24 @@ pub enum Answering {
     Text,
 }
 
+impl Answering {
+    const ALL: [Self; 3] = [Self::Number, Self::Math, Self::Text];
+
+    /// The word in files and rows.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Number => "number",
+            Self::Math => "math",
+            Self::Text => "text",
+        }
+    }
+
+    /// By its word.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|answering| answering.name() == name)
+    }
+}
+
 /// What is asked of a model's rewards.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Task {

@@ -139,6 +139,7 @@ pub(super) fn item(format: Format, row: &Row, number: usize) -> RecordResult<Res
         Format::Pairs => plain::pair(row, number)?,
         Format::Options => plain::options(row, number)?,
         Format::Samples => plain::samples(row, number)?,
+        Format::Questions => plain::question(row, number)?,
         Format::Gsm8k => questions::gsm8k(row, number)?,
         Format::Math => questions::math(row, number)?,
         Format::HumanEval => questions::humaneval(row)?,

@@ -43,15 +43,17 @@ pub(super) fn within(row: &Row, field: &str, length: usize) -> RecordResult<usiz
     }
 }
 
-/// `prompt`, `samples`, `answer`; `compare` says how answers are compared: number, math or text.
+/// `prompt`, `samples`, `answer`, and `compare` as for [`question`].
 pub(super) fn samples(row: &Row, number: usize) -> RecordResult<Item> {
-    let answering = match row.optional_text("compare")?.as_deref() {
-        None | Some("math") => Answering::Math,
-        Some("number") => Answering::Number,
-        Some("text") => Answering::Text,
-        Some(other) => {
-            return Err(row.wrong("compare", format!("is `{other}`, but must be number, math or text")));
-        }
+    Ok(Item { samples: row.some_texts("samples")?, ..question(row, number)? })
+}
+
+/// `prompt`, `answer`; `compare` says how answers are compared: number, math or text.
+pub(super) fn question(row: &Row, number: usize) -> RecordResult<Item> {
+    let wrong = |other: String| row.wrong("compare", format!("is `{other}`, but must be number, math or text"));
+    let answering = match row.optional_text("compare")? {
+        None => Answering::Math,
+        Some(name) => Answering::of(&name).ok_or_else(|| wrong(name))?,
     };
     let gold = match row.get("answer") {
         Some(Value::Number(answer)) => answer.to_string(),
@@ -60,6 +62,5 @@ pub(super) fn samples(row: &Row, number: usize) -> RecordResult<Item> {
         None => return Err(row.missing("answer", "a text or a number")),
     };
     let task = Task::Answer { gold, answering };
-    let item = Item::new(key(row, number)?, subset(row)?, row.text("prompt")?, task);
-    Ok(Item { samples: row.some_texts("samples")?, ..item })
+    Ok(Item::new(key(row, number)?, subset(row)?, row.text("prompt")?, task))
 }

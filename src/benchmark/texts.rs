@@ -43,7 +43,7 @@ fn fields(format: Format) -> &'static [&'static str] {
     match format {
         Format::Pairs | Format::RewardBench2 => &["prompt", "chosen", "rejected"],
         Format::Options => &["prompt", "options"],
-        Format::Samples => &["prompt", "answer"],
+        Format::Samples | Format::Questions => &["prompt", "answer"],
         Format::Gsm8k => &["question", "answer"],
         Format::Math => &["problem", "solution", "answer"],
         Format::MathShepherd => &["input"],

@@ -101,7 +101,7 @@ pub enum Command {
 /// `codepmp make-benchmark`
 #[derive(Debug, ClapArgs)]
 pub struct MakeBenchmarkArgs {
-    /// Folder for `pairs/train.jsonl`, `pairs/test.jsonl` and `samples.jsonl`.
+    /// Folder for `pairs/train.jsonl`, `pairs/test.jsonl`, `samples.jsonl` and `questions.jsonl` (the same without samples).
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Decides everything.

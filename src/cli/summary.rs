@@ -16,7 +16,7 @@ use crate::telemetry::one_line;
 pub async fn print(store: &Store, outcome: &Outcome, output: Output) -> anyhow::Result<bool> {
     let figures = store.figures(outcome.run).await?;
     let model_stages: Vec<&str> = (outcome.meters.iter())
-        .filter(|meter| matches!(meter.kind, "describe" | "generate"))
+        .filter(|meter| matches!(meter.kind, "describe" | "generate" | "judge"))
         .map(|meter| meter.name.as_str())
         .collect();
     let failed_rows = figures.rejections.iter().any(|row| model_stages.contains(&row.stage.as_str()));

@@ -7,6 +7,7 @@
 //! Invariants: the same settings give the same bytes; no problem is in two parts; a right solution ends in the answer, a
 //! flawed one in another number; right and flawed solutions have the same wording, so that only their reasoning differs.
 
+mod find;
 mod problem;
 mod set;
 mod solution;

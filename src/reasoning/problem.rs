@@ -3,11 +3,11 @@
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
-const NAMES: [&str; 16] = [
+pub(super) const NAMES: [&str; 16] = [
     "Anna", "Ben", "Clara", "David", "Emma", "Felix", "Greta", "Hugo", "Ida", "Jonas", "Karin", "Leo", "Mia", "Noah",
     "Olga", "Paul",
 ];
-const THINGS: [&str; 12] = [
+pub(super) const THINGS: [&str; 12] = [
     "apples", "books", "coins", "stamps", "marbles", "pencils", "cards", "shells", "stickers", "eggs", "buttons",
     "stones",
 ];
@@ -107,7 +107,7 @@ impl Problem {
             text.push_str(&sentence(step, name, thing, random));
             steps.push(step);
         }
-        let question = format!("{text} How many {thing} does {name} have now?");
+        let question = format!("{text} {}", question(name, thing));
         Self { question, name, thing, start, steps }
     }
 
@@ -117,9 +117,20 @@ impl Problem {
     }
 }
 
+/// The sentence that asks.
+pub(super) fn question(name: &str, thing: &str) -> String {
+    format!("How many {thing} does {name} have now?")
+}
+
 fn sentence(step: Step, name: &str, thing: &str, random: &mut StdRng) -> String {
+    let ways = ways(step, name, thing);
+    ways[random.random_range(0..ways.len())].clone()
+}
+
+/// The sentences that may tell a step.
+pub(super) fn ways(step: Step, name: &str, thing: &str) -> [String; 3] {
     let number = step.number();
-    let ways = match step {
+    match step {
         Step::Add(_) => [
             format!("Then {name} finds {number} more {thing}."),
             format!("A friend gives {name} another {number} {thing}."),
@@ -140,8 +151,7 @@ fn sentence(step: Step, name: &str, thing: &str, random: &mut StdRng) -> String 
             format!("The {thing} are put into {number} equal piles, of which {name} keeps one."),
             format!("Only one in {number} of the {thing} is kept."),
         ],
-    };
-    ways[random.random_range(0..ways.len())].clone()
+    }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub struct SetSettings {
     pub train: usize,
     /// Pairs in `test.jsonl`.
     pub test: usize,
-    /// Questions in `samples.jsonl`.
+    /// Questions in `samples.jsonl`, and without samples in `questions.jsonl`.
     pub questions: usize,
     /// Samples of each question.
     pub samples: usize,
@@ -81,7 +81,7 @@ impl Maker {
     }
 
     /// A question, and how many of its samples are right: its difficulty is drawn too.
-    fn question(&mut self, id: usize, samples: usize) -> Result<(Value, usize), SetError> {
+    fn question(&mut self, id: usize, samples: usize) -> Result<(Value, Value, usize), SetError> {
         let problem = self.problem()?;
         let skill = self.random.random_range(0.1..0.7);
         let (mut texts, mut good) = (Vec::new(), 0);
@@ -95,7 +95,9 @@ impl Maker {
         }
         let row = json!({ "id": format!("reasoning-{id}"), "prompt": prompt(&problem), "samples": texts,
                           "answer": problem.answer().to_string(), "compare": "number" });
-        Ok((row, good))
+        // To be asked anew: with the bare question, as a pipeline has templates of its own.
+        let bare = json!({ "id": row["id"], "prompt": problem.question, "answer": row["answer"], "compare": "number" });
+        Ok((row, bare, good))
     }
 }
 
@@ -104,7 +106,7 @@ fn prompt(problem: &Problem) -> String {
     format!("### Instruction:\n{}\n\n### Response:\n", problem.question)
 }
 
-/// Writes `pairs/train.jsonl`, `pairs/test.jsonl` and `samples.jsonl` below `folder`, each whole or not at all.
+/// Writes `pairs/train.jsonl`, `pairs/test.jsonl`, `samples.jsonl` and `questions.jsonl` below `folder`, each whole or not at all.
 ///
 /// # Errors
 /// When there are not enough different problems, or the disk fails.
@@ -113,16 +115,23 @@ pub fn write(folder: &Path, settings: &SetSettings) -> Result<Counts, SetError> 
     let mut maker = Maker { random: StdRng::seed_from_u64(settings.seed), seen: HashSet::new(), wanted };
     let test: Vec<_> = (0..settings.test).map(|id| maker.pair(id, "test")).collect::<Result<_, _>>()?;
     let mut good = 0;
-    let mut questions = Vec::new();
+    let (mut samples, mut questions) = (Vec::new(), Vec::new());
     for id in 0..settings.questions {
-        let (row, right) = maker.question(id, settings.samples)?;
+        let (row, bare, right) = maker.question(id, settings.samples)?;
         good += right;
-        questions.push(row);
+        samples.push(row);
+        questions.push(bare);
     }
     // Last, so that more pairs to train on leave the held-out parts as they are.
     let train = (0..settings.train).map(|id| maker.pair(settings.test + id, "train")).collect::<Result<_, _>>()?;
     let mut files = Vec::new();
-    for (name, rows) in [("pairs/train.jsonl", train), ("pairs/test.jsonl", test), ("samples.jsonl", questions)] {
+    let all = [
+        ("pairs/train.jsonl", train),
+        ("pairs/test.jsonl", test),
+        ("samples.jsonl", samples),
+        ("questions.jsonl", questions),
+    ];
+    for (name, rows) in all {
         let path = folder.join(name);
         lines(&path, &rows).map_err(|source| SetError::Write { path: path.clone(), source })?;
         files.push(path);
@@ -173,6 +182,23 @@ mod tests {
         assert_ne!(made(&SetSettings { seed: 2, ..SETTINGS }), parts);
         let larger = made(&SetSettings { train: 90, ..SETTINGS });
         assert_eq!((&larger[1..], &larger[0][..60]), (&parts[1..], &parts[0][..]));
+    }
+
+    #[test]
+    fn questions_to_be_asked_anew_are_those_of_the_samples() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), &SETTINGS).unwrap();
+        let rows = |name: &str| -> Vec<Value> {
+            let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        };
+        let (bare, with_samples) = (rows("questions.jsonl"), rows("samples.jsonl"));
+        assert_eq!(bare.len(), 10);
+        for (bare, row) in bare.iter().zip(&with_samples) {
+            assert_eq!((&bare["id"], &bare["answer"]), (&row["id"], &row["answer"]));
+            assert!(row["prompt"].as_str().unwrap().contains(bare["prompt"].as_str().unwrap()));
+            assert!(bare.get("samples").is_none());
+        }
     }
 
     #[test]

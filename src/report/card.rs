@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use super::judge::JudgeAgreement;
 use super::size::thousands;
 use crate::store::quality::{PairCounts, Share};
 
@@ -43,6 +44,8 @@ pub struct CardFacts {
     pub describers: Vec<Share>,
     /// Evaluation sets that the pairs were compared with, and how many overlap; none if nobody looked.
     pub contamination: Option<(Vec<String>, u64)>,
+    /// What judge models say of the pairs.
+    pub judges: Vec<JudgeAgreement>,
 }
 
 /// Repositories that are named one by one.
@@ -169,7 +172,14 @@ fn body(facts: &CardFacts, text: &mut String) {
         ),
         None => "not looked for".to_owned(),
     };
-    let _ = write!(text, "| overlap with evaluation sets | {contamination} |\n\n");
+    let _ = writeln!(text, "| overlap with evaluation sets | {contamination} |");
+    for judge in &facts.judges {
+        let _ = writeln!(text, "| agreement with the judge model {} | {} |", plain(&judge.model), agreement(judge));
+    }
+    if facts.judges.is_empty() {
+        text.push_str("| agreement with a judge model | none was asked |\n");
+    }
+    text.push('\n');
     text.push_str("## Files\n\n| split | file | pairs |\n|---|---|---|\n");
     for file in &facts.files {
         let _ = writeln!(text, "| {} | {} | {} |", file.split, plain(&file.name), thousands(file.rows as i64));
@@ -200,6 +210,21 @@ fn body(facts: &CardFacts, text: &mut String) {
     }
 }
 
+/// How often a judge prefers the chosen side, with all that qualifies it.
+fn agreement(judge: &JudgeAgreement) -> String {
+    let Some(found) = &judge.agreement else { return "no verdict but ties".to_owned() };
+    let ties = judge.ties.as_ref().map_or(0.0, |ties| 100.0 * ties.value);
+    let first = judge.first_share.as_ref().map_or(0.0, |first| 100.0 * first.value);
+    format!(
+        "{:.3} ({:.3} to {:.3}) of {} pairs; ties {ties:.1} %, {} without a verdict; prefers the answer shown first in {first:.1} %",
+        found.value,
+        found.low,
+        found.high,
+        thousands(found.n as i64),
+        thousands(judge.failed)
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,6 +249,7 @@ mod tests {
             models: vec![share("strong over weak", 10)],
             describers: vec![share("describer", 10)],
             contamination: Some((vec!["humaneval".into()], 3)),
+            judges: Vec::new(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::coverage::{Stage, uncovered};
 use super::curves::curves;
+use super::judge::judges;
 use super::measured::{compared, measured};
 use super::quality::{BARS, Histogram, Quality, length_signal, share};
 use super::{ContaminationFacts, Example, PairSet, Report, Versions};
@@ -63,10 +64,11 @@ async fn pair_set(store: &Store, stage: &StageFacts, stages: &[StageFacts]) -> S
     let id = stage.id;
     let counts = store.pair_counts(id).await?;
     let pairs = counts.pairs;
-    let marking: Vec<StageId> = (stages.iter())
-        .filter(|other| other.kind == "decontaminate" && other.needs.contains(&stage.name) && other.state != "skipped")
-        .map(|other| other.id)
-        .collect();
+    let of_kind = |kind: &str| -> Vec<StageId> {
+        let own = |other: &&StageFacts| other.kind == kind && other.needs.contains(&stage.name);
+        stages.iter().filter(own).filter(|other| other.state != "skipped").map(|other| other.id).collect()
+    };
+    let marking = of_kind("decontaminate");
     let contamination = if marking.is_empty() {
         None
     } else {
@@ -77,6 +79,7 @@ async fn pair_set(store: &Store, stage: &StageFacts, stages: &[StageFacts]) -> S
             largest: store.contamination(&marking, Some(OVERLAPS)).await?,
         })
     };
+    let judges = judges(store, id, Some(&of_kind("judge"))).await?;
     let mut examples = Vec::new();
     for pair in store.example_pairs(id, pairs, EXAMPLES).await? {
         examples.push(Example { pair: store.pair(pair).await?, lineage: store.lineage(pair).await? });
@@ -95,5 +98,5 @@ async fn pair_set(store: &Store, stage: &StageFacts, stages: &[StageFacts]) -> S
         describers: store.pair_shares(id, ShareOf::Describer).await?,
         counts,
     };
-    Ok(PairSet { stage: id, name: stage.name.clone(), quality, contamination, examples })
+    Ok(PairSet { stage: id, name: stage.name.clone(), quality, judges, contamination, examples })
 }

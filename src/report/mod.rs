@@ -14,6 +14,7 @@ pub mod coverage;
 mod curves;
 mod difference;
 mod gather;
+mod judge;
 mod measured;
 mod page;
 mod plot;
@@ -23,6 +24,7 @@ mod size;
 
 pub use card::{CardFacts, DatasetFile, card};
 pub use gather::gather;
+pub use judge::{JudgeAgreement, judges};
 pub use size::thousands;
 
 use std::path::{Path, PathBuf};
@@ -93,6 +95,8 @@ pub struct PairSet {
     pub name: String,
     /// How good they are.
     pub quality: Quality,
+    /// What judge models say of them, by judge stage.
+    pub judges: Vec<JudgeAgreement>,
     /// Overlap with evaluation sets; none if no stage looked.
     pub contamination: Option<ContaminationFacts>,
     /// Some of them.

@@ -9,16 +9,20 @@ pub enum Role {
     Strong,
     /// Writes the code with bugs.
     Weak,
+    /// Says which of two answers is better.
+    Judge,
 }
 
-/// The models that `/v1/models` lists. Any name is accepted that holds `describ`, `strong` or `weak` (in this order);
+/// The models that `/v1/models` lists. Any name is accepted that holds `judge`, `describ`, `strong` or `weak` (in this order);
 /// models of different names answer differently, so that three sizes can be three names.
-pub const MODELS: [&str; 3] = ["simulated-describer", "simulated-strong", "simulated-weak"];
+pub const MODELS: [&str; 4] = ["simulated-describer", "simulated-strong", "simulated-weak", "simulated-judge"];
 
 impl Role {
     /// The role of `model`, or `None` for a name that tells none.
     pub fn of(model: &str) -> Option<Self> {
-        if model.contains("describ") {
+        if model.contains("judge") {
+            Some(Self::Judge)
+        } else if model.contains("describ") {
             Some(Self::Describer)
         } else if model.contains("strong") {
             Some(Self::Strong)
@@ -36,7 +40,7 @@ mod tests {
 
     #[test]
     fn the_name_tells_the_role() {
-        assert_eq!(MODELS.map(Role::of), [Some(Role::Describer), Some(Role::Strong), Some(Role::Weak)]);
+        assert_eq!(MODELS.map(Role::of), [Role::Describer, Role::Strong, Role::Weak, Role::Judge].map(Some));
         assert_eq!(Role::of("simulated-weak-1b"), Some(Role::Weak));
         assert_eq!(Role::of("gpt-4o"), None);
     }

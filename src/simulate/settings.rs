@@ -32,6 +32,17 @@ pub struct Settings {
     pub weak_habit_share: f64,
     /// Share of the answers with bugs that are not even syntactically valid.
     pub broken_syntax_share: f64,
+    /// Share of the strong model's right answers to the word problems of `make-benchmark`, in the mean over problems.
+    pub strong_right_share: f64,
+    /// Share of the weak model's right answers to them.
+    pub weak_right_share: f64,
+    /// Share of the judge's verdicts, beside ties and those by position, for the answer that is nearer to the code of the
+    /// corpus.
+    pub judge_right_share: f64,
+    /// Share of the judge's verdicts that are ties, beside those by position.
+    pub judge_tie_share: f64,
+    /// Share of the judge's verdicts that name the first answer whatever it is: a bias by position.
+    pub judge_first_share: f64,
     /// What an injected 429 asks the client to wait, in milliseconds.
     pub retry_after_ms: u64,
     /// Answers that are kept in memory.
@@ -52,6 +63,11 @@ impl Default for Settings {
             strong_habit_share: 0.03,
             weak_habit_share: 0.25,
             broken_syntax_share: 0.05,
+            strong_right_share: 0.7,
+            weak_right_share: 0.35,
+            judge_right_share: 0.85,
+            judge_tie_share: 0.05,
+            judge_first_share: 0.1,
             retry_after_ms: 1000,
             cached_answers: 16_384,
         }
@@ -98,6 +114,11 @@ impl Settings {
             ("strong_habit_share", self.strong_habit_share),
             ("weak_habit_share", self.weak_habit_share),
             ("broken_syntax_share", self.broken_syntax_share),
+            ("strong_right_share", self.strong_right_share),
+            ("weak_right_share", self.weak_right_share),
+            ("judge_right_share", self.judge_right_share),
+            ("judge_tie_share", self.judge_tie_share),
+            ("judge_first_share", self.judge_first_share),
         ];
         let faults = self.faults.iter().map(|(kind, share)| (kind.as_str(), *share));
         for (name, value) in shares.into_iter().chain(faults) {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::python::{Parser, Unit, token_estimate};
+use crate::reasoning::Problem;
 
 use super::cache::Cache;
 use super::chance::of_answer;
@@ -13,10 +14,12 @@ use super::describe::{WORDINGS, description};
 use super::dice::{Dice, hash};
 use super::facts::facts;
 use super::index::Index;
+use super::judge::verdict;
 use super::log::RequestLog;
 use super::protocol::{ChatRequest, Choice, Completion, FinishReason, Reply, RequestKey, Usage};
 use super::role::Role;
 use super::settings::{FaultKind, Settings, SettingsError};
+use super::solve::solve;
 use super::stats::{Counters, Stats};
 use super::subject::{Finder, Shown, shown};
 
@@ -47,7 +50,7 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// The fault that was built into it.
     pub fault: Option<FaultKind>,
-    /// Whether it is about code of the corpus.
+    /// Whether it is about code of the corpus, or solves a problem of the made reasoning set.
     pub known: bool,
 }
 
@@ -55,7 +58,7 @@ pub struct Answer {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AnswerError {
     /// A model name that tells no role.
-    #[error("the simulator has no model `{model}`; it has simulated-describer, simulated-strong and simulated-weak")]
+    #[error("the simulator has no model `{model}`; it has {}", super::role::MODELS.join(", "))]
     UnknownModel {
         /// What was asked for.
         model: String,
@@ -170,9 +173,14 @@ impl Simulator {
     fn compute(&self, request: &ChatRequest<'_>, role: Role, key: RequestKey, n: u32, parser: &mut Parser) -> Answer {
         let question = request.question();
         let fault = of_answer(&self.settings.faults, self.settings.seed, key);
+        let problem = match role {
+            Role::Strong | Role::Weak => Problem::find(&question),
+            Role::Describer | Role::Judge => None,
+        };
         let subject = match role {
             Role::Describer => shown(&self.index, parser, &question),
-            Role::Strong | Role::Weak => {
+            Role::Strong | Role::Weak if problem.is_some() => Shown::Nothing,
+            Role::Strong | Role::Weak | Role::Judge => {
                 self.finder.named(&self.index, parser, &question).map_or(Shown::Nothing, Shown::Item)
             }
         };
@@ -182,9 +190,11 @@ impl Simulator {
         }
         let choices = (0..n).map(|n| {
             let sample = sample(request.temperature, request.seed, n);
-            let whole = match role {
-                Role::Describer => self.describe(&subject, parser, &request.model, sample),
-                Role::Strong | Role::Weak => self.write(role, &subject, parser, &request.model, &question, sample),
+            let whole = match (&problem, role) {
+                (Some(problem), _) => self.solve(role, problem, &request.model, sample).into(),
+                (None, Role::Describer) => self.describe(&subject, parser, &request.model, sample),
+                (None, Role::Judge) => self.judge(&subject, &request.model, &question, sample).into(),
+                (None, _) => self.write(role, &subject, parser, &request.model, &question, sample),
             };
             let mut dice = self.dice(b"fault", &request.model, &whole, sample);
             let (content, finish_reason) = faulty(&whole, role, fault, &mut dice);
@@ -205,7 +215,7 @@ impl Simulator {
             system_fingerprint: "simulator",
         };
         let body = serde_json::to_vec(&completion).unwrap_or_default();
-        Answer { key, completion, body, fault, known: matches!(subject, Shown::Item(_)) }
+        Answer { key, completion, body, fault, known: problem.is_some() || matches!(subject, Shown::Item(_)) }
     }
 
     fn describe(&self, subject: &Shown, parser: &mut Parser, model: &str, sample: u64) -> Arc<str> {
@@ -246,12 +256,27 @@ impl Simulator {
             let text = self.index.text(*at).unwrap_or_default();
             let of = &self.settings;
             let (bugs, habits) = match role {
-                Role::Strong | Role::Describer => (of.strong_bug_share, of.strong_habit_share),
+                Role::Strong | Role::Describer | Role::Judge => (of.strong_bug_share, of.strong_habit_share),
                 Role::Weak => (of.weak_bug_share, of.weak_habit_share),
             };
             let quality = Quality { bugs, habits, broken: of.broken_syntax_share };
             compose::answer(parser, &text, quality, &mut self.dice(b"code", model, &text, sample))
         })
+    }
+
+    fn solve(&self, role: Role, problem: &Problem, model: &str, sample: u64) -> String {
+        let of = &self.settings;
+        let mean = if role == Role::Weak { of.weak_right_share } else { of.strong_right_share };
+        let mut of_problem = self.dice(b"problem", model, &problem.question, 0);
+        solve(problem, mean, &mut of_problem, &mut self.dice(b"solution", model, &problem.question, sample))
+    }
+
+    fn judge(&self, subject: &Shown, model: &str, question: &str, sample: u64) -> String {
+        let original = match subject {
+            Shown::Item(at) => self.index.text(*at),
+            _ => None,
+        };
+        verdict(question, original.as_deref(), &self.settings, &mut self.dice(b"verdict", model, question, sample))
     }
 
     /// A text that is made once and kept while there is room.
@@ -290,7 +315,7 @@ fn faulty(whole: &str, role: Role, fault: Option<FaultKind>, dice: &mut Dice) ->
                 "I cannot write this without knowing more. Which version of Python do you use?",
             ])
             .to_owned(),
-        Some(FaultKind::Several) if role != Role::Describer => {
+        Some(FaultKind::Several) if matches!(role, Role::Strong | Role::Weak) => {
             format!("{whole}\n\nYou can try it like this:\n\n```python\nprint(1)\n```\n\n```\n1\n```")
         }
         Some(FaultKind::Truncated) => {

@@ -156,3 +156,43 @@ fn prepared_answers_are_those_that_come_without_preparation() {
         assert_eq!(say(&prepared, model, &description, 3), say(&plain, model, &description, 3));
     }
 }
+
+#[test]
+fn word_problems_are_solved_by_answering_models_and_the_seed_tells_samples_apart() {
+    let simulator = simulator(Settings { strong_right_share: 1.0, weak_right_share: 0.0, ..Settings::default() });
+    let prompt = "Solve it.\n\nIda has 4 eggs. Ida buys 6 eggs. Only one in 5 of the eggs is kept. How many eggs does Ida \
+                  have now?\n\nEnd with #### and the number.";
+    let answers = |model: &str| (0..20).map(|seed| say(&simulator, model, prompt, seed)).collect::<Vec<_>>();
+    let strong = answers("simulated-strong");
+    assert!(strong.iter().all(|answer| answer.ends_with("#### 2")), "{strong:?}");
+    assert!(strong.iter().any(|answer| *answer != strong[0]));
+    assert!(answers("simulated-weak").iter().all(|answer| !answer.ends_with("#### 2")));
+    assert_eq!(simulator.stats().unknown, 0);
+}
+
+/// Shares of A and of tie in verdicts on a strong and a weak answer; with `swapped`, the weak one is shown first.
+fn verdicts(settings: Settings, swapped: bool) -> (f64, f64) {
+    let simulator = simulator(Settings { strong_bug_share: 0.0, weak_bug_share: 1.0, ..settings });
+    let description = describe(&simulator, 1);
+    let answer = |model: &str| say(&simulator, model, &description, 1);
+    let (strong, weak) = (answer("simulated-strong"), answer("simulated-weak"));
+    let (first, second) = if swapped { (weak, strong) } else { (strong, weak) };
+    let prompt = format!("Which is better?\n\n{description}\n\nAnswer A:\n{first}\n\nAnswer B:\n{second}");
+    let found: Vec<String> = (0..400).map(|seed| say(&simulator, "simulated-judge", &prompt, seed)).collect();
+    let share = |end: &str| found.iter().filter(|text| text.ends_with(end)).count() as f64 / 400.0;
+    assert!((share(": A") + share(": B") + share(": tie") - 1.0).abs() < 1e-9);
+    (share(": A"), share(": tie"))
+}
+
+#[test]
+fn a_judge_is_right_ties_and_leans_to_the_first_answer_as_often_as_set() {
+    let near = |found: f64, expected: f64| assert!((found - expected).abs() < 0.07, "{found} for {expected}");
+    let fair = Settings { judge_first_share: 0.0, judge_tie_share: 0.1, judge_right_share: 0.8, ..Settings::default() };
+    let (first, ties) = verdicts(fair.clone(), false);
+    near(first, 0.9 * 0.8);
+    near(ties, 0.1);
+    near(verdicts(fair.clone(), true).0, 0.9 * 0.2);
+    let leaning = Settings { judge_first_share: 0.5, ..fair };
+    near(verdicts(leaning.clone(), false).0, 0.5 + 0.5 * 0.9 * 0.8);
+    near(verdicts(leaning, true).0, 0.5 + 0.5 * 0.9 * 0.2);
+}

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::endpoints::Endpoints;
-use super::rows::{Answered, RowWork};
+use super::generate::whole;
+use super::rows::RowWork;
 use super::wrong::Wrong;
 use super::{AnyStage, Kind, only_need};
 use crate::engine::Facets;
@@ -59,16 +60,10 @@ impl Describe {
             &VARIABLES,
             sampling,
             on_failure,
-            read,
+            whole,
         )?;
         Ok(Self { work })
     }
-}
-
-/// The whole answer, trimmed, is the description.
-#[allow(clippy::unnecessary_wraps)] // of one type with the reader of code
-fn read(answer: &str) -> Answered {
-    Ok((answer.trim().to_owned(), 0))
 }
 
 impl Kind for Describe {

@@ -1,5 +1,7 @@
-//! `evaluate`: measures the models of train stages, on held-out pairs or on a benchmark.
+//! `evaluate`: measures the models of train stages, on held-out pairs, on a benchmark, or on the answers that a generate
+//! stage has of a benchmark's questions.
 
+mod sampled;
 mod together;
 
 use std::path::PathBuf;
@@ -23,7 +25,8 @@ pub struct EvaluateSettings {
     /// What to measure: accuracy, best_of_n, choice or reward_bench_2.
     #[serde(default)]
     pub metric: Metric,
-    /// A file or a folder: pairs, or a benchmark as published; in place of a pair stage among `needs`.
+    /// A file or a folder: pairs, or a benchmark as published; in place of a pair stage, or of a generate stage that answers
+    /// questions, among `needs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
     /// Which pairs to measure on; those of the test split if left out. For pair stages and plain files of pairs.
@@ -71,7 +74,7 @@ impl Evaluate {
         settings.benchmark.check().map_err(|message| ("benchmark", message))?;
         settings.computing.check().map_err(|message| ("computing", message))?;
         let metric = settings.metric;
-        if metric != Metric::Accuracy && settings.data.is_none() {
+        if !matches!(metric, Metric::Accuracy | Metric::BestOfN) && settings.data.is_none() {
             return Err(("data", format!("{} is measured on a file: name one", metric.name())));
         }
         if settings.samples.is_some() && metric != Metric::BestOfN {
@@ -92,7 +95,11 @@ impl Evaluate {
     }
 
     async fn measure_all(&self, context: &Context<AnyStage>) -> anyhow::Result<()> {
-        let data = Arc::new(self.read(context).await?);
+        let (data, failed_samples) = match sampled::stage_of(context) {
+            Some(at) => sampled::read(context, at, &self.settings.benchmark).await?,
+            None => (self.read(context).await?, None),
+        };
+        let data = Arc::new(data);
         let judge = measuring::judge_for(&data).await?;
         let known = context.store.evaluations_of(context.id()).await?;
         let mut open = self.models(context).await?;
@@ -116,13 +123,17 @@ impl Evaluate {
                 library_dir: context.data_dir.clone(),
                 judge: judge.clone(),
             };
-            let Some(found) = measuring::measure(&asked, Some(&context.store), None, &context.shutdown).await? else {
-                return Ok(());
-            };
+            let found = measuring::measure(&asked, Some(&context.store), None, &context.shutdown).await?;
+            let Some(mut found) = found else { return Ok(()) };
+            if let Some(count) = failed_samples {
+                found.figures.iter_mut().for_each(|figure| figure.details["failed_samples"] = json!(count));
+            }
             let stage = Some((context.run, context.id()));
             measuring::keep(&context.store, &asked, &found, stage, Some(training.id)).await?;
             context.meter().add_done(1);
-            context.meter().set_note(format!("{} {}", training.name, found.brief()));
+            let failed = failed_samples.filter(|count| *count > 0);
+            let failed = failed.map(|count| format!("; {count} samples failed and count as wrong")).unwrap_or_default();
+            context.meter().set_note(format!("{} {}{failed}", training.name, found.brief()));
         }
         together::summarise(context, &data, self.baseline, self.settings.benchmark.seed).await
     }
@@ -190,8 +201,9 @@ impl Kind for Evaluate {
 
     fn check_needs(&self, needs: &[(&str, &AnyStage)]) -> Result<(), String> {
         for (name, stage) in needs {
-            if !["train", "pair"].contains(&stage.kind()) {
-                return Err(format!("it cannot stand on `{name}`, a {} stage; allowed: train, pair", stage.kind()));
+            if !["train", "pair", "generate"].contains(&stage.kind()) {
+                let kind = stage.kind();
+                return Err(format!("it cannot stand on `{name}`, a {kind} stage; allowed: train, pair, generate"));
             }
         }
         if !needs.iter().any(|(_, stage)| stage.kind() == "train") {
@@ -202,6 +214,17 @@ impl Kind for Evaluate {
         {
             return Err(format!("the baseline `{name}` makes no model: it is a {} stage", stage.kind()));
         }
-        training::check_source(needs, self.settings.data.as_deref())
+        let (metric, data) = (self.settings.metric, self.settings.data.as_deref());
+        if sampled::check(needs, metric, data, self.settings.samples.as_deref())? {
+            return Ok(());
+        }
+        if metric == Metric::BestOfN && data.is_none() {
+            return Err(
+                "best_of_n is measured on a file (name it in `data`), or on the answers of a generate stage that \
+                        stands on questions (add it to `needs`)"
+                    .into(),
+            );
+        }
+        training::check_source(needs, data)
     }
 }

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
 
-use super::Loaded;
 use super::batches::work_of;
 use super::rows::RowWork;
+use super::{AnyStage, Loaded};
 use crate::engine::Stage as _;
 use crate::ids::StageId;
 use crate::llm::{Usage, completion_tokens, prompt_tokens};
@@ -174,6 +174,8 @@ pub async fn forecast(loaded: &Loaded, store: Option<&Store>, limit: Option<u64>
         None => HashMap::new(),
     };
     let mut outputs: Vec<Output> = Vec::new();
+    // Questions that are in their file only, by the place of their stage.
+    let mut unread: HashMap<usize, Vec<Claimed>> = HashMap::new();
     let mut forecasts = Vec::new();
     for planned in &loaded.plan.stages {
         let id = ids.get(&planned.fingerprint).copied();
@@ -182,12 +184,21 @@ pub async fn forecast(loaded: &Loaded, store: Option<&Store>, limit: Option<u64>
                 Some(store) => store.stage_progress(&planned.fingerprint, &planned.name, planned.stage.kind()).await?,
                 None => crate::store::progress::StageProgress::default(),
             };
-            outputs.push(Output { rows: progress.rows, at_least: progress.word() != "fresh", tokens: 0.0 });
+            let mut output = Output { rows: progress.rows, at_least: progress.word() != "fresh", tokens: 0.0 };
+            if let (AnyStage::Questions(questions), true) = (&planned.stage, output.at_least) {
+                let questions = questions.clone();
+                let rows = tokio::task::spawn_blocking(move || questions.preview()).await?;
+                if !rows.is_empty() {
+                    output = Output { rows: rows.len() as i64, at_least: false, tokens: 0.0 };
+                    unread.insert(outputs.len(), rows);
+                }
+            }
+            outputs.push(output);
             continue;
         };
         let need = planned.needs[0];
-        let mut view =
-            View { store, work, id, need: ids.get(&prints[need]).copied(), input: outputs[need], known: vec![] };
+        let (input, unread) = (outputs[need], unread.get(&need).map_or(&[][..], Vec::as_slice));
+        let mut view = View { store, work, id, need: ids.get(&prints[need]).copied(), input, known: vec![], unread };
         if let (Inputs::Descriptions, Some(&snippets)) = (work.inputs(), loaded.plan.stages[need].needs.first()) {
             view.known.extend(ids.get(&prints[snippets]).copied());
         }
@@ -215,6 +226,8 @@ struct View<'a> {
     input: Output,
     /// The stage of the snippets that its inputs will be written for.
     known: Vec<StageId>,
+    /// Its inputs, where they are in a file only.
+    unread: &'a [Claimed],
 }
 
 impl View<'_> {
@@ -226,7 +239,7 @@ impl View<'_> {
             (Some(store), Some(need)) => store.work(self.id, need, work.inputs()).await?,
             _ => Work::default(),
         };
-        let wanted = self.input.rows.max(there.inputs) * samples;
+        let wanted = work.drawn(self.input.rows.max(there.inputs)) * samples;
         let mut left = (wanted - there.ended - there.batched).max(0);
         if let Some(limit) = limit {
             left = left.min(limit as i64);
@@ -235,7 +248,7 @@ impl View<'_> {
         let answer =
             measured.map_or_else(|| f64::from(completion_tokens(work.sampling())), |found| found.answer_tokens);
 
-        let open = (there.inputs * samples - there.ended - there.batched).max(0);
+        let open = (work.drawn(there.inputs) * samples - there.ended - there.batched).max(0);
         let (rows, prompts, are_open) = self.sample(there, open).await?;
         let rendered = Rendered::of(work, &rows);
         let hits = match self.store.filter(|_| are_open) {
@@ -302,6 +315,11 @@ impl View<'_> {
 
     /// Rows to render, of which `open` are still to be done; and whether those are.
     async fn sample(&self, there: Work, open: i64) -> anyhow::Result<(Vec<Claimed>, PromptBasis, bool)> {
+        if there.inputs == 0 && !self.unread.is_empty() {
+            let step = self.unread.len().div_ceil(SAMPLE as usize);
+            let rows = self.unread.iter().step_by(step).cloned().collect();
+            return Ok((rows, PromptBasis::Rows, false));
+        }
         let Some(store) = self.store else { return Ok((Vec::new(), PromptBasis::None, false)) };
         let (inputs, samples) = (self.work.inputs(), self.work.samples());
         if let Some(need) = self.need.filter(|_| open > 0) {

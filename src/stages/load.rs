@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+use super::batches::work_of;
 use super::curves::{sample_efficiency::SampleEfficiency, scaling::Scaling};
 use super::endpoints::{Endpoint, Endpoints, SimulatorSettings};
 use super::wrong::Wrong;
 use super::{
-    AnyStage, KINDS, decontaminate, dedupe, describe, evaluate, export, filter, generate, ingest, pair, parse, report,
-    source_answer, train,
+    AnyStage, KINDS, decontaminate, dedupe, describe, evaluate, export, filter, generate, ingest, judge, pair, parse,
+    questions, report, source_answer, train,
 };
 use crate::config::{ConfigError, Pipeline, Problem, Section, StageEntry};
 use crate::engine::{Plan, Planned, Stage as _};
@@ -46,12 +47,9 @@ impl Loaded {
     pub fn endpoints_of(&self, names: &[String]) -> Vec<Arc<Endpoint>> {
         let mut used: BTreeMap<&str, &Arc<Endpoint>> = BTreeMap::new();
         for planned in self.plan.stages.iter().filter(|stage| names.is_empty() || names.contains(&stage.name)) {
-            let endpoint = match &planned.stage {
-                AnyStage::Describe(describe) => &describe.work.endpoint,
-                AnyStage::Generate(generate) => &generate.work.endpoint,
-                _ => continue,
-            };
-            used.insert(&endpoint.name, endpoint);
+            if let Some(work) = work_of(&planned.stage) {
+                used.insert(&work.endpoint.name, &work.endpoint);
+            }
         }
         used.into_values().cloned().collect()
     }
@@ -195,11 +193,19 @@ fn stage(pipeline: &Pipeline, entry: &StageEntry, endpoints: &Endpoints) -> Resu
         "describe" => {
             AnyStage::Describe(describe::Describe::new(settings(pipeline, entry)?, endpoints).map_err(wrong)?)
         }
+        "questions" => AnyStage::Questions(questions::Questions::new(settings(pipeline, entry)?, base).map_err(at)?),
         "generate" => {
-            AnyStage::Generate(generate::Generate::new(name, settings(pipeline, entry)?, endpoints).map_err(wrong)?)
+            let kind =
+                |need: &&str| pipeline.stages.iter().find(|other| other.section.name == **need).map(|it| &it.kind.0);
+            let asks_questions = needs.iter().any(|need| kind(need).is_some_and(|kind| kind == "questions"));
+            let settings = settings(pipeline, entry)?;
+            AnyStage::Generate(generate::Generate::new(name, settings, asks_questions, endpoints).map_err(wrong)?)
         }
         "source" => AnyStage::Source(source_answer::SourceAnswer::new(name, settings(pipeline, entry)?)),
         "pair" => AnyStage::Pair(pair::Pair::new(settings(pipeline, entry)?, pipeline.seed, &needs).map_err(wrong)?),
+        "judge" => {
+            AnyStage::Judge(judge::Judge::new(settings(pipeline, entry)?, pipeline.seed, endpoints).map_err(wrong)?)
+        }
         "decontaminate" => {
             AnyStage::Decontaminate(decontaminate::Decontaminate::new(settings(pipeline, entry)?, base).map_err(at)?)
         }

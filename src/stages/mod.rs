@@ -16,11 +16,13 @@ mod filter;
 mod forecast;
 mod generate;
 mod ingest;
+mod judge;
 mod load;
 pub mod measuring;
 mod pair;
 mod parse;
 mod preflight;
+mod questions;
 mod report;
 mod rows;
 mod schema;
@@ -55,12 +57,16 @@ pub enum AnyStage {
     Parse(parse::Parse),
     /// Has a model describe snippets.
     Describe(describe::Describe),
-    /// Has a model answer descriptions.
+    /// Reads a benchmark's questions.
+    Questions(questions::Questions),
+    /// Has a model answer descriptions or questions.
     Generate(generate::Generate),
     /// Answers descriptions with the source itself.
     Source(source_answer::SourceAnswer),
     /// Joins two roles into pairs.
     Pair(pair::Pair),
+    /// Has a model say which side of a pair is better.
+    Judge(judge::Judge),
     /// Marks pairs that overlap with evaluation sets.
     Decontaminate(decontaminate::Decontaminate),
     /// Writes pairs to files.
@@ -78,15 +84,17 @@ pub enum AnyStage {
 }
 
 /// Names of all kinds, in the order of a pipeline.
-pub const KINDS: [&str; 15] = [
+pub const KINDS: [&str; 17] = [
     "ingest",
     "filter",
     "dedupe",
     "parse",
     "describe",
+    "questions",
     "generate",
     "source",
     "pair",
+    "judge",
     "decontaminate",
     "export",
     "train",
@@ -104,9 +112,11 @@ macro_rules! each {
             AnyStage::Dedupe($inner) => $body,
             AnyStage::Parse($inner) => $body,
             AnyStage::Describe($inner) => $body,
+            AnyStage::Questions($inner) => $body,
             AnyStage::Generate($inner) => $body,
             AnyStage::Source($inner) => $body,
             AnyStage::Pair($inner) => $body,
+            AnyStage::Judge($inner) => $body,
             AnyStage::Decontaminate($inner) => $body,
             AnyStage::Export($inner) => $body,
             AnyStage::Train($inner) => $body,
@@ -138,9 +148,11 @@ impl Stage for AnyStage {
             Self::Dedupe(_) => "dedupe",
             Self::Parse(_) => "parse",
             Self::Describe(_) => "describe",
+            Self::Questions(_) => "questions",
             Self::Generate(_) => "generate",
             Self::Source(_) => "source",
             Self::Pair(_) => "pair",
+            Self::Judge(_) => "judge",
             Self::Decontaminate(_) => "decontaminate",
             Self::Export(_) => "export",
             Self::Train(_) => "train",
@@ -154,8 +166,9 @@ impl Stage for AnyStage {
     fn class(&self) -> Class {
         match self {
             Self::Ingest(_) | Self::Filter(_) | Self::Dedupe(_) | Self::Parse(_) => Class::Source,
-            Self::Describe(_) | Self::Generate(_) => Class::Rows,
-            Self::Source(_)
+            Self::Describe(_) | Self::Generate(_) | Self::Judge(_) => Class::Rows,
+            Self::Questions(_)
+            | Self::Source(_)
             | Self::Pair(_)
             | Self::Decontaminate(_)
             | Self::Export(_)
@@ -184,8 +197,10 @@ impl Stage for AnyStage {
         match &stage.stage {
             Self::Describe(describe) => rows::run(&describe.work, context).await,
             Self::Generate(generate) => rows::run(&generate.work, context).await,
+            Self::Questions(questions) => questions.run(context).await,
             Self::Source(source) => source.run(context).await,
             Self::Pair(pair) => pair.run(context).await,
+            Self::Judge(judge) => judge.run(context).await,
             Self::Decontaminate(decontaminate) => decontaminate.run(context).await,
             Self::Export(export) => export.run(context).await,
             Self::Train(train) => train.run(context).await,

@@ -239,6 +239,10 @@ impl Kind for Pair {
         if needs.len() != 2 {
             return Err("it needs exactly two stages, of kind generate or source".into());
         }
+        let answers = |stage: &AnyStage| matches!(stage, AnyStage::Generate(generate) if generate.asks_questions());
+        if let Some((name, _)) = needs.iter().find(|(_, stage)| answers(stage)) {
+            return Err(format!("`{name}` answers questions; pairs are made of answers to descriptions"));
+        }
         match needs.iter().find(|(_, stage)| !["generate", "source"].contains(&stage.kind())) {
             Some((name, stage)) => {
                 let kind = stage.kind();

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::curves::{sample_efficiency, scaling};
 use super::endpoints::SimulatorSettings;
 use super::{
-    decontaminate, dedupe, describe, evaluate, export, filter, generate, ingest, pair, parse, report, source_answer,
-    train,
+    decontaminate, dedupe, describe, evaluate, export, filter, generate, ingest, judge, pair, parse, questions, report,
+    source_answer, train,
 };
 use crate::llm::EndpointSettings;
 
@@ -35,9 +35,11 @@ pub fn schema() -> Value {
     kind("dedupe", generator.root_schema_for::<dedupe::DedupeSettings>());
     kind("parse", generator.root_schema_for::<parse::ParseSettings>());
     kind("describe", generator.root_schema_for::<describe::DescribeSettings>());
+    kind("questions", generator.root_schema_for::<questions::QuestionsSettings>());
     kind("generate", generator.root_schema_for::<generate::GenerateSettings>());
     kind("source", generator.root_schema_for::<source_answer::SourceSettings>());
     kind("pair", generator.root_schema_for::<pair::PairSettings>());
+    kind("judge", generator.root_schema_for::<judge::JudgeSettings>());
     kind("decontaminate", generator.root_schema_for::<decontaminate::DecontaminateSettings>());
     kind("export", generator.root_schema_for::<export::ExportSettings>());
     kind("train", generator.root_schema_for::<train::TrainStageSettings>());

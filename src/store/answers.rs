@@ -69,10 +69,10 @@ pub enum Ending {
 /// A task that a worker is done with.
 #[derive(Clone, Debug)]
 pub struct Finished {
-    /// Snippet or description.
+    /// Snippet, description, question or pair.
     pub input_id: i64,
-    /// Its snippet.
-    pub snippet_id: i64,
+    /// Its snippet; none of a question.
+    pub snippet_id: Option<i64>,
     /// Sample number.
     pub sample: i32,
     /// Every attempt.
@@ -92,7 +92,8 @@ pub struct AnswerSink {
     pub stage: StageId,
     /// Who leased the tasks.
     pub worker: WorkerId,
-    /// Snippets: answers are descriptions; descriptions: answers are completions.
+    /// Snippets: answers are descriptions; descriptions: answers are completions; questions: answers are samples;
+    /// pairs: answers are judgements.
     pub inputs: Inputs,
     /// Role of completions.
     pub role: String,
@@ -173,6 +174,30 @@ pub(super) fn statement(inputs: Inputs) -> String {
             "completions (stage_id, role, description_id, sample, text, call_id, blocks)
              select $2, $35, * from unnest($20::bigint[], $21::int[], $22::text[], $23::bigint[], $36::int[])"
         }
+        Inputs::Questions => {
+            "samples (stage_id, question_id, sample, text, call_id)
+             select $2, * from unnest($20::bigint[], $21::int[], $22::text[], $23::bigint[])"
+        }
+        // With the order of showing, as the prompt had it.
+        Inputs::Pairs => {
+            "judgements (stage_id, pair_id, chosen_first, verdict, call_id)
+             select $2, p.id, chosen_shown_first(p.prompt, c.text, r.text), a.verdict, a.call_id
+             from unnest($20::bigint[], $21::int[], $22::text[], $23::bigint[]) a (pair_id, sample, verdict, call_id)
+             join pairs p on p.id = a.pair_id join completions c on c.id = p.chosen_id
+             join completions r on r.id = p.rejected_id"
+        }
+    };
+    // What was rejected: where it stands, and the column of what it is beyond its snippet.
+    let (place, tables) = match inputs {
+        Inputs::Snippets | Inputs::Descriptions | Inputs::Pairs => {
+            ("d.id, d.path", "join snippets s on s.id = r.snippet_id join documents d on d.id = s.document_id")
+        }
+        Inputs::Questions => ("null::bigint, q.file", "join questions q on q.id = r.own_id"),
+    };
+    let own = match inputs {
+        Inputs::Snippets | Inputs::Descriptions => "description_id",
+        Inputs::Questions => "question_id",
+        Inputs::Pairs => "pair_id",
     };
     format!(
         "with calls as (
@@ -185,14 +210,13 @@ pub(super) fn statement(inputs: Inputs) -> String {
              on conflict (id) do nothing),
          answers as (insert into {answers} on conflict do nothing),
          rejected as (
-             insert into rejections (run_id, stage_id, document_id, path, snippet_id, description_id, sample, class,
-                 message)
-             select $1, $2, d.id, d.path, r.*
+             insert into rejections (run_id, stage_id, document_id, path, snippet_id, {own}, sample, class, message)
+             select $1, $2, {place}, r.*
              from unnest($24::bigint[], $25::bigint[], $26::int[], $27::text[], $28::text[])
-                  r (snippet_id, description_id, sample, class, message)
-             join snippets s on s.id = r.snippet_id join documents d on d.id = s.document_id
+                  r (snippet_id, own_id, sample, class, message)
+             {tables}
              where not exists (select from tasks t where t.stage_id = $2 and t.sample = r.sample
-                 and t.state <> 'leased' and t.input_id = coalesce(r.description_id, r.snippet_id))),
+                 and t.state <> 'leased' and t.input_id = coalesce(r.own_id, r.snippet_id))),
          left_off as (
              delete from requests_under_way u using unnest($34::bytea[]) e (key)
              where u.request_key = e.key and u.worker_id = $29 and u.stage_id = $2)
@@ -208,7 +232,7 @@ pub(super) struct Rows<'f> {
     finished: &'f [Finished],
     calls: Vec<(&'f Finished, &'f NewCall)>,
     answers: Vec<(&'f Finished, &'f str, i32, i64)>,
-    /// With the description, where there is one.
+    /// With the input, where it is no snippet.
     rejected: Vec<(&'f Finished, Option<i64>, &'f str, &'f str)>,
 }
 
@@ -222,8 +246,8 @@ impl<'f> Rows<'f> {
             match &row.ending {
                 Ending::Answered { text, blocks, call } => rows.answers.push((row, text, *blocks as i32, call.0)),
                 Ending::Rejected { class, message } => {
-                    let description = (inputs == Inputs::Descriptions).then_some(row.input_id);
-                    rows.rejected.push((row, description, class, message));
+                    let own = (inputs != Inputs::Snippets).then_some(row.input_id);
+                    rows.rejected.push((row, own, class, message));
                 }
                 Ending::Released => {}
             }
@@ -264,7 +288,7 @@ impl<'f> Rows<'f> {
             .bind(column(answers, |(_, text, ..)| *text))
             .bind(column(answers, |(.., call)| *call))
             .bind(column(rejected, |(row, ..)| row.snippet_id))
-            .bind(column(rejected, |(_, description, ..)| *description))
+            .bind(column(rejected, |(_, own, ..)| *own))
             .bind(column(rejected, |(row, ..)| row.sample))
             .bind(column(rejected, |(_, _, class, _)| *class))
             .bind(column(rejected, |(.., message)| *message))
@@ -275,7 +299,7 @@ impl<'f> Rows<'f> {
             .bind(column(calls, |(_, call)| call.first_token_ms))
             .bind(finished.iter().filter_map(|row| row.entered.as_ref()).map(<[u8; 16]>::as_slice).collect::<Vec<_>>());
         match sink.inputs {
-            Inputs::Snippets => query,
+            Inputs::Snippets | Inputs::Questions | Inputs::Pairs => query,
             Inputs::Descriptions => query.bind(&sink.role).bind(column(answers, |(_, _, blocks, _)| *blocks)),
         }
     }

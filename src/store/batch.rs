@@ -19,10 +19,10 @@ use crate::ids::{BatchId, RunId, StageId, WorkerId};
 pub struct NewRequest {
     /// Line, from 1.
     pub ordinal: i32,
-    /// Snippet or description.
+    /// Snippet, description, question or pair.
     pub input_id: i64,
-    /// Its snippet.
-    pub snippet_id: i64,
+    /// Its snippet; none of a question.
+    pub snippet_id: Option<i64>,
     /// Sample number.
     pub sample: i32,
     /// Hash of the request.
@@ -104,10 +104,10 @@ pub struct BatchNote<'a> {
 pub struct RequestRow {
     /// Line, from 1.
     pub ordinal: i32,
-    /// Snippet or description.
+    /// Snippet, description, question or pair.
     pub input_id: i64,
-    /// Its snippet.
-    pub snippet_id: i64,
+    /// Its snippet; none of a question.
+    pub snippet_id: Option<i64>,
     /// Sample number.
     pub sample: i32,
     /// Hash of the request.

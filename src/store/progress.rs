@@ -53,8 +53,11 @@ impl Store {
                                 when 'parse' then (select count(*) from snippets join me on me.id = stage_id)
                                 when 'describe' then (select count(*) from descriptions join me on me.id = stage_id)
                                 when 'generate' then (select count(*) from completions join me on me.id = stage_id)
+                                                     + (select count(*) from samples join me on me.id = stage_id)
+                                when 'questions' then (select count(*) from questions join me on me.id = stage_id)
                                 when 'source' then (select count(*) from completions join me on me.id = stage_id)
                                 when 'pair' then (select count(*) from pairs join me on me.id = stage_id)
+                                when 'judge' then (select count(*) from judgements join me on me.id = stage_id)
                                 when 'decontaminate' then (select count(distinct pair_id) from contamination
                                                            join me on me.id = stage_id)
                                 when 'train' then (select count(*) from training_runs join me on me.id = stage_id

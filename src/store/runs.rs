@@ -218,9 +218,9 @@ impl Store {
             let freed = sqlx::query(
                 "with again as (
                     update rejections j set retried_at = now() from run_stages r
-                    where r.run_id = $1 and r.kind in ('describe', 'generate') and j.stage_id = r.stage_id
+                    where r.run_id = $1 and r.kind in ('describe', 'generate', 'judge') and j.stage_id = r.stage_id
                       and j.retried_at is null and ($2 is null or j.class = $2) and (cardinality($3) = 0 or j.id = any($3))
-                    returning j.stage_id, coalesce(j.description_id, j.snippet_id) as input_id, j.sample),
+                    returning j.stage_id, coalesce(j.pair_id, j.question_id, j.description_id, j.snippet_id) as input_id, j.sample),
                  superseded as (
                     update llm_calls c set superseded_at = now() from again a
                     where c.stage_id = a.stage_id and c.input_id = a.input_id and c.sample = a.sample

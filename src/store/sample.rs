@@ -55,29 +55,18 @@ impl Store {
         samples: u32,
         rows: i64,
     ) -> StoreResult<Vec<Claimed>> {
-        let (table, text) = match inputs {
-            Inputs::Snippets => (
-                "snippets",
-                "null::text as description, s.id as snippet_id from point i join snippets s on s.id = i.id",
-            ),
-            Inputs::Descriptions => (
-                "descriptions",
-                "e.text as description, s.id as snippet_id from point i join descriptions e on e.id = i.id
-                 join snippets s on s.id = e.snippet_id",
-            ),
-        };
+        let (table, (columns, tables)) = (inputs.table(), inputs.shown());
         // Identifiers of a stage's rows lie close together, so points at equal distances are rows at equal distances.
         let statement = format!(
             "with ends as (select min(id) as low, max(id) as high from {table} where stage_id = $2),
              point as (select distinct p.id from ends cross join generate_series(0, $4 - 1) k cross join lateral (
                  select t.id from {table} t where t.id >= low + k * (high - low + 1) / $4 and t.stage_id = $2
                  order by t.id limit 1) p)
-             select i.id as input_id, n.sample, s.text as code, s.name, s.qualified_name, s.unit, s.signature, s.docstring,
-                    s.imports, d.path, d.repository, {text}
-             join documents d on d.id = s.document_id cross join generate_series(0, $3 - 1) n (sample)
-             where not exists (select from tasks t where t.stage_id = $1 and t.input_id = i.id and t.sample = n.sample
+             select i.id as input_id, i.sample, {columns}
+             from (select point.id, n as sample from point cross join generate_series(0, $3 - 1) n) i {tables}
+             where not exists (select from tasks t where t.stage_id = $1 and t.input_id = i.id and t.sample = i.sample
                  and t.state in ('done', 'rejected', 'batched'))
-             order by i.id, n.sample"
+             order by i.id, i.sample"
         );
         self.retrying(|| async {
             sqlx::query_as(sqlx::AssertSqlSafe(statement.clone()))

@@ -13,8 +13,12 @@ use crate::ids::{StageId, WorkerId};
 pub enum Inputs {
     /// `snippets`: the stage describes.
     Snippets,
-    /// `descriptions`: the stage generates.
+    /// `descriptions`: the stage generates code.
     Descriptions,
+    /// `questions`: the stage generates answers.
+    Questions,
+    /// `pairs`: the stage judges.
+    Pairs,
 }
 
 impl Inputs {
@@ -22,6 +26,36 @@ impl Inputs {
         match self {
             Self::Snippets => "snippets",
             Self::Descriptions => "descriptions",
+            Self::Questions => "questions",
+            Self::Pairs => "pairs",
+        }
+    }
+
+    /// What prompts may speak of, of rows `i (id, sample)`: columns, and the tables that hold them.
+    pub(super) fn shown(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Snippets => (
+                "s.text as code, s.name, s.qualified_name, s.unit, s.signature, s.docstring, s.imports, d.path,
+                 d.repository, s.id as snippet_id",
+                "join snippets s on s.id = i.id join documents d on d.id = s.document_id",
+            ),
+            Self::Descriptions => (
+                "s.text as code, s.name, s.qualified_name, s.unit, s.signature, s.docstring, s.imports, d.path,
+                 d.repository, s.id as snippet_id, e.text as description",
+                "join descriptions e on e.id = i.id join snippets s on s.id = e.snippet_id
+                 join documents d on d.id = s.document_id",
+            ),
+            Self::Questions => {
+                ("q.prompt, q.subset, q.key as qualified_name, q.file as path", "join questions q on q.id = i.id")
+            }
+            Self::Pairs => (
+                "p.prompt, e.text as description, d.path, d.repository, s.qualified_name, s.id as snippet_id,
+                 case when chosen_shown_first(p.prompt, c.text, r.text) then c.text else r.text end as first,
+                 case when chosen_shown_first(p.prompt, c.text, r.text) then r.text else c.text end as second",
+                "join pairs p on p.id = i.id join completions c on c.id = p.chosen_id
+                 join completions r on r.id = p.rejected_id join descriptions e on e.id = p.description_id
+                 join snippets s on s.id = e.snippet_id join documents d on d.id = s.document_id",
+            ),
         }
     }
 }
@@ -61,10 +95,11 @@ impl Follow {
     }
 }
 
-/// A claimed task with what its prompt may speak of.
-#[derive(Clone, Debug, FromRow, serde::Serialize)]
+/// A claimed task with what its prompt may speak of; what its inputs do not have is empty.
+#[derive(Clone, Debug, Default, FromRow, serde::Serialize)]
+#[sqlx(default)]
 pub struct Claimed {
-    /// Snippet or description.
+    /// Snippet, description, question or pair.
     #[serde(skip)]
     pub input_id: i64,
     /// Sample number.
@@ -73,7 +108,7 @@ pub struct Claimed {
     pub code: String,
     /// Its name.
     pub name: String,
-    /// Its qualified name.
+    /// Its qualified name; the key of a question.
     pub qualified_name: String,
     /// function, method, class or module.
     pub unit: String,
@@ -83,15 +118,23 @@ pub struct Claimed {
     pub docstring: Option<String>,
     /// Modules it uses.
     pub imports: Vec<String>,
-    /// Path of its document.
+    /// Path of its document, or of the question's file.
     pub path: String,
     /// Repository of its document.
     pub repository: String,
     /// The description; none while describing.
     pub description: Option<String>,
-    /// Its snippet.
+    /// What a question asks, or a pair's prompt.
+    pub prompt: Option<String>,
+    /// A side of a pair, the one that is shown first.
+    pub first: Option<String>,
+    /// The other side.
+    pub second: Option<String>,
+    /// Part of the benchmark that a question belongs to.
+    pub subset: Option<String>,
+    /// Its snippet; none of a question.
     #[serde(skip)]
-    pub snippet_id: i64,
+    pub snippet_id: Option<i64>,
 }
 
 /// Inputs taken up in one round at most.
@@ -108,19 +151,27 @@ impl Store {
         follow: &mut Follow,
     ) -> StoreResult<u64> {
         if !follow.started {
-            let horizon = self
-                .retrying(|| async {
-                    sqlx::query_scalar("select pg_snapshot_xmin(pg_current_snapshot())::text")
-                        .fetch_one(self.pool())
-                        .await
-                })
-                .await?;
-            *follow = Follow { first_round_after: Some(0), started: true, seen_before: horizon, ended_before: None };
+            let seen_before = self.horizon().await?;
+            *follow = Follow { first_round_after: Some(0), started: true, seen_before, ended_before: None };
         }
         match follow.first_round_after {
             Some(after) => self.feed_first(stage, from, inputs, samples, after, follow).await,
             None => self.feed_next(stage, from, inputs, samples, follow).await,
         }
+    }
+
+    /// The oldest transaction still open: all before it has been seen by whoever looks now.
+    async fn horizon(&self) -> StoreResult<String> {
+        self.retrying(|| async {
+            sqlx::query_scalar("select pg_snapshot_xmin(pg_current_snapshot())::text").fetch_one(self.pool()).await
+        })
+        .await
+    }
+
+    /// For inputs that are looked at once and at all of them: notes that they are seen by now; whether it is the first time.
+    pub(super) async fn look_once(&self, follow: &mut Follow) -> StoreResult<bool> {
+        follow.seen_before = self.horizon().await?;
+        Ok(!std::mem::replace(&mut follow.started, true))
     }
 
     async fn feed_first(
@@ -197,24 +248,14 @@ impl Store {
         worker: WorkerId,
         rows: u64,
     ) -> StoreResult<Vec<Claimed>> {
-        let joined = match inputs {
-            Inputs::Snippets => {
-                "null::text as description, s.id as snippet_id from leased l join snippets s on s.id = l.input_id"
-            }
-            Inputs::Descriptions => {
-                "e.text as description, s.id as snippet_id from leased l join descriptions e on e.id = l.input_id
-                 join snippets s on s.id = e.snippet_id"
-            }
-        };
+        let (columns, tables) = inputs.shown();
         let statement = format!(
             "with leased as (update tasks set state = 'leased', worker_id = $2
                  where (stage_id, input_id, sample) in (
                      select stage_id, input_id, sample from tasks where stage_id = $1 and state = 'ready'
                      order by input_id, sample limit $3 for update skip locked)
-                 returning input_id, sample)
-             select l.input_id, l.sample, s.text as code, s.name, s.qualified_name, s.unit, s.signature, s.docstring,
-                    s.imports, d.path, d.repository, {joined} join documents d on d.id = s.document_id
-             order by l.input_id, l.sample"
+                 returning input_id as id, sample)
+             select i.id as input_id, i.sample, {columns} from leased i {tables} order by i.id, i.sample"
         );
         self.retrying(|| async {
             sqlx::query_as(sqlx::AssertSqlSafe(statement.clone()))

@@ -142,7 +142,7 @@ mod tests {
         };
         let done = [2, 3].map(|byte| Finished {
             input_id: 1,
-            snippet_id: 1,
+            snippet_id: Some(1),
             sample: 0,
             calls: Vec::new(),
             ending: Ending::Released,

@@ -83,7 +83,7 @@ pub struct ModelServer {
 /// What the server says of its models.
 fn models() -> String {
     let model = |name: &str| json!({"id": name, "max_model_len": 4096});
-    let models = ["describer", "strong", "weak"].map(model);
+    let models = ["describer", "strong", "weak", "judge"].map(model);
     json!({ "data": models }).to_string()
 }
 
@@ -122,7 +122,7 @@ pub fn shaky(question: &Question) -> Reply {
 }
 
 impl ModelServer {
-    /// Starts a server of the models describer, strong and weak, each answer after about `latency`.
+    /// Starts a server of the models describer, strong, weak and judge, each answer after about `latency`.
     pub async fn start(latency: Duration, script: impl Fn(&Question) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());

@@ -2,7 +2,7 @@
 
 use crate::site::Site;
 
-const TABLES: [&str; 17] = [
+const TABLES: [&str; 20] = [
     "runs",
     "run_stages",
     "documents",
@@ -20,8 +20,11 @@ const TABLES: [&str; 17] = [
     "curve_points",
     "contamination",
     "contamination_sets",
+    "questions",
+    "samples",
+    "judgements",
 ];
-const VIEWS: [&str; 9] = [
+const VIEWS: [&str; 12] = [
     "preference_pairs",
     "pair_lineage",
     "duplicates",
@@ -31,6 +34,9 @@ const VIEWS: [&str; 9] = [
     "sample_efficiency",
     "scaling_curve",
     "contaminated_pairs",
+    "sample_lineage",
+    "question_samples",
+    "judge_agreement",
 ];
 
 #[tokio::test(flavor = "multi_thread")]

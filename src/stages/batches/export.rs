@@ -149,13 +149,12 @@ struct Export<'a> {
 
 impl Export<'_> {
     async fn all(&mut self, need: StageId, limit: Option<u64>, stop: &CancellationToken) -> anyhow::Result<()> {
-        let (inputs, samples) = (self.work.inputs(), self.work.samples());
         let mut follow = Follow::default();
-        while self.store.feed(self.stage, need, inputs, samples, &mut follow).await? > 0 {}
+        while self.work.feed(self.store, self.stage, need, &mut follow).await? > 0 {}
         self.store.reclaim().await?;
         let mut left = limit.unwrap_or(u64::MAX);
         while left > 0 && !self.exported.capped && !stop.is_cancelled() {
-            let rows = self.store.claim(self.stage, inputs, self.worker, ROWS.min(left)).await?;
+            let rows = self.store.claim(self.stage, self.work.inputs(), self.worker, ROWS.min(left)).await?;
             if rows.is_empty() {
                 break;
             }

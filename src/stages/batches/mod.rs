@@ -76,6 +76,7 @@ pub fn work_of(stage: &AnyStage) -> Option<&RowWork> {
     match stage {
         AnyStage::Describe(describe) => Some(&describe.work),
         AnyStage::Generate(generate) => Some(&generate.work),
+        AnyStage::Judge(judge) => Some(&judge.work),
         _ => None,
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use super::{CARD, ExportFormat};
 use crate::ids::StageId;
-use crate::report::{CardFacts, DatasetFile, card};
+use crate::report::{CardFacts, DatasetFile, card, judges};
 use crate::store::Store;
 use crate::store::quality::ShareOf;
 
@@ -77,6 +77,7 @@ pub(super) async fn write(
         models: store.pair_shares(stage, ShareOf::Models).await?,
         describers: store.pair_shares(stage, ShareOf::Describer).await?,
         contamination,
+        judges: judges(store, stage, None).await?,
     };
     let (path, partial) = (out.join(CARD), out.join("README.md.partial"));
     let written = std::fs::write(&partial, card(&facts)).and_then(|()| std::fs::rename(&partial, &path));

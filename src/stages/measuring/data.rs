@@ -153,18 +153,22 @@ impl Data {
     }
 }
 
-/// Whether a limit leaves an item follows from its key and number, not from what stands beside it.
+/// Drops what a limit does not leave.
 fn choose(items: &mut Vec<Item>, settings: &DataSettings) {
-    let Some(limit) = settings.limit.filter(|limit| *limit < items.len()) else { return };
-    let draw = |(number, item): (usize, &Item)| {
+    let mut kept = drawn(items.iter().map(|item| item.key.as_str()), settings.limit, settings.seed).into_iter();
+    items.retain(|_| kept.next().unwrap_or(false));
+}
+
+/// Which of the items with these keys a limit leaves. It follows from an item's key and number, not from what stands beside it.
+pub fn drawn<'k>(keys: impl Iterator<Item = &'k str>, limit: Option<usize>, seed: u64) -> Vec<bool> {
+    let draw = |(number, key): (usize, &str)| {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(&settings.seed.to_le_bytes()).update(item.key.as_bytes());
+        hasher.update(&seed.to_le_bytes()).update(key.as_bytes());
         (*hasher.finalize().as_bytes(), number)
     };
-    let mut draws: Vec<_> = items.iter().enumerate().map(|(number, item)| draw((number, item))).collect();
+    let mut draws: Vec<_> = keys.enumerate().map(draw).collect();
     draws.sort_unstable();
-    let mut keep = vec![false; items.len()];
-    draws[..limit].iter().for_each(|(_, number)| keep[*number] = true);
-    let mut kept = keep.into_iter();
-    items.retain(|_| kept.next().unwrap_or(false));
+    let mut keep = vec![false; draws.len()];
+    draws.iter().take(limit.unwrap_or(usize::MAX)).for_each(|(_, number)| keep[*number] = true);
+    keep
 }

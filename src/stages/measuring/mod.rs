@@ -19,7 +19,7 @@ mod score;
 mod side_by_side;
 
 pub use caged::judge_for;
-pub use data::{Data, DataSettings};
+pub use data::{Data, DataSettings, drawn};
 pub use figures::{Figure, figures, item_values};
 pub use mark::model_mark;
 pub use measure::{Asked, Found, keep, measure};

@@ -213,7 +213,7 @@ impl Driver<'_> {
         let (store, id, work) = (&context.store, context.id(), self.work);
         // A look for new inputs costs a query: not while calls are under way and the queue still gives.
         if (rows.len() as u64) < want && (rows.is_empty() || self.calls.is_empty()) {
-            let seen = store.feed(id, context.needs[0][0], work.inputs, work.samples, &mut self.follow).await?;
+            let seen = work.feed(store, id, context.needs[0][0], &mut self.follow).await?;
             if seen == 0 && rows.is_empty() {
                 self.look_again = Some(Instant::now() + IDLE);
             }
@@ -439,8 +439,7 @@ impl Driver<'_> {
         }
         self.purse.close(&context.store).await?;
         let (id, ended) = (context.id(), *context.inputs_ended.borrow());
-        let seen =
-            context.store.feed(id, context.needs[0][0], self.work.inputs, self.work.samples, &mut self.follow).await?;
+        let seen = self.work.feed(&context.store, id, context.needs[0][0], &mut self.follow).await?;
         if seen > 0 {
             self.look_again = None;
             return Ok(false);

@@ -8,9 +8,12 @@ use super::super::endpoints::{Endpoint, Endpoints};
 use super::super::wrong::Wrong;
 use super::purse::bound;
 use crate::engine::Facets;
+use crate::ids::StageId;
 use crate::llm::{ChatRequest, FailurePolicies, Prompt, PromptSettings, Sampling};
 use crate::store::budget::Amount;
-use crate::store::tasks::{Claimed, Inputs};
+use crate::store::judgements::PairDraw;
+use crate::store::tasks::{Claimed, Follow, Inputs};
+use crate::store::{Store, StoreResult};
 
 /// Cleaned text and number of code blocks, or class and words of a rejection.
 pub type Answered = Result<(String, u32), (&'static str, String)>;
@@ -31,6 +34,8 @@ pub struct RowWork {
     pub(super) model: Arc<str>,
     /// Reads an answer.
     pub read: fn(&str) -> Answered,
+    /// Of pairs: which of them.
+    pub draw: Option<PairDraw>,
 }
 
 impl RowWork {
@@ -72,6 +77,7 @@ impl RowWork {
             sampling: Arc::new(sampling),
             policies: Arc::new(policies),
             read,
+            draw: None,
         })
     }
 
@@ -80,6 +86,9 @@ impl RowWork {
     pub fn identity(&self) -> serde_json::Value {
         let mut identity = json!({ "model": &*self.model, "prompt": self.prompt_settings, "sampling": &*self.sampling,
                 "samples": self.samples, "role": self.role });
+        if let Some(draw) = &self.draw {
+            identity["draw"] = json!(draw);
+        }
         if self.policies.parts() > 1 {
             identity["split"] = json!(self.policies.parts());
         }
@@ -104,6 +113,19 @@ impl RowWork {
     /// Where its inputs are.
     pub fn inputs(&self) -> Inputs {
         self.inputs
+    }
+
+    /// Queues tasks of `stage` for inputs that `need` made since the last call; the number of inputs looked at.
+    pub async fn feed(&self, store: &Store, stage: StageId, need: StageId, follow: &mut Follow) -> StoreResult<u64> {
+        match self.draw {
+            Some(draw) => store.feed_pairs(stage, need, draw, follow).await,
+            None => store.feed(stage, need, self.inputs, self.samples, follow).await,
+        }
+    }
+
+    /// How many of so many inputs it works on.
+    pub fn drawn(&self, inputs: i64) -> i64 {
+        self.draw.map_or(inputs, |draw| draw.of(inputs))
     }
 
     /// Role of its answers.
