@@ -21,7 +21,7 @@ use support::{THREADS, Used, child, corpus, database, figures, head, median, pea
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 
 fn main() -> support::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -19,6 +19,7 @@ fn every_format_is_told_from_its_first_row() {
         ("pairs.jsonl", Format::Pairs, 2),
         ("options.jsonl", Format::Options, 2),
         ("samples.jsonl", Format::Samples, 3),
+        ("questions.jsonl", Format::Questions, 2),
         ("gsm8k.jsonl", Format::Gsm8k, 2),
         ("math-500.jsonl", Format::Math, 1),
         ("math-train-1.json", Format::Math, 1),
