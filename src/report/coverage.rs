@@ -49,11 +49,13 @@ impl fmt::Display for Uncovered {
 pub fn uncovered(stages: &[Stage<'_>], base: &Path) -> Vec<Uncovered> {
     let mut found = Vec::new();
     for stage in stages {
-        let files = measured_on(stage);
-        if files.is_empty() {
-            continue;
-        }
         let behind = ancestors(stages, stage);
+        let mut files = measured_on(stage);
+        if stage.kind == "evaluate" {
+            // Answers that a model gave to questions of a file.
+            let asked = stages.iter().filter(|other| other.kind == "questions" && behind.contains(other.name));
+            files.extend(asked.filter_map(|other| other.settings["data"].as_str()));
+        }
         for pairs in stages.iter().filter(|other| other.kind == "pair" && behind.contains(other.name)) {
             let marking =
                 || stages.iter().filter(|other| other.kind == "decontaminate" && other.needs.contains(&pairs.name));
@@ -129,6 +131,7 @@ mod tests {
             (json!({ "sets": [{ "name": "m", "path": "../bench/math" }] }), json!({ "data": "own.jsonl" }));
         let math = json!({ "data": "./../bench/math/test.jsonl" });
         let shares = json!({ "data": null, "best_of_n": "q.jsonl" });
+        let asked = json!({ "data": "asked.jsonl" });
         let stage =
             |name, kind, settings, needs: &[&'static str]| Stage { name, kind, settings, needs: needs.to_vec() };
         let mut stages = vec![
@@ -139,13 +142,16 @@ mod tests {
             stage("math", "evaluate", &math, &["reward"]),
             stage("own", "evaluate", &other, &["reward"]),
             stage("shares", "sample_efficiency", &shares, &["pmp"]),
+            stage("questions", "questions", &asked, &[]),
+            stage("answers", "generate", &none, &["questions"]),
+            stage("best", "evaluate", &none, &["reward", "answers"]),
             stage("foreign", "train", &none, &[]),
             stage("elsewhere", "evaluate", &other, &["foreign"]),
         ];
         let base = Path::new("/work/pipelines");
         let found = uncovered(&stages, base);
         let brief: Vec<_> = found.iter().map(|one| (one.stage.as_str(), one.file.as_str())).collect();
-        assert_eq!(brief, [("own", "own.jsonl"), ("shares", "q.jsonl")]);
+        assert_eq!(brief, [("own", "own.jsonl"), ("shares", "q.jsonl"), ("best", "asked.jsonl")]);
         let said = found[0].to_string();
         assert!(
             said.ends_with("the pairs of `pairs` are not compared with: add it to the `sets` of `clean`"),
@@ -153,7 +159,7 @@ mod tests {
         );
         stages.remove(1);
         let found = uncovered(&stages, base);
-        assert_eq!(found.iter().map(|one| one.stage.as_str()).collect::<Vec<_>>(), ["math", "own", "shares"]);
+        assert_eq!(found.iter().map(|one| one.stage.as_str()).collect::<Vec<_>>(), ["math", "own", "shares", "best"]);
         assert!(found[0].to_string().contains("a decontaminate stage would find overlaps"));
     }
 }
