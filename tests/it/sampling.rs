@@ -296,11 +296,8 @@ async fn the_best_of_n_pipeline_runs_from_made_questions_to_its_page_on_the_simu
         "pipelines/best-of-n.toml",
         file.replace("samples = 64", "samples = 16").replace("epochs = 2", "max_steps = 2"),
     );
-    // The simulator's faults of the answer are rejected rows.
-    let ended = training::run(&site, "run pipelines/best-of-n.toml").await;
-    let failed = site.number("select count(*) from rejections").await;
-    assert_eq!(ended.code, Some(i32::from(failed > 0)), "{ended:?}");
-    assert_eq!(site.number("select count(*) from samples").await, 8 * 16 - failed);
+    training::run(&site, "run pipelines/best-of-n.toml").await.with(0);
+    assert_eq!(site.number("select count(*) from samples").await, 8 * 16);
     let chance = value(&site, "random@16").await;
     assert!((0.2..0.7).contains(&chance), "{chance}");
     assert!(value(&site, "oracle@16").await > chance + 0.1 && value(&site, "best_of_n@16").await <= 1.0);
