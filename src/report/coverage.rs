@@ -148,7 +148,7 @@ mod tests {
             stage("foreign", "train", &none, &[]),
             stage("elsewhere", "evaluate", &other, &["foreign"]),
         ];
-        let base = Path::new("/work/pipelines");
+        let base = Path::new("/srv/pipelines");
         let found = uncovered(&stages, base);
         let brief: Vec<_> = found.iter().map(|one| (one.stage.as_str(), one.file.as_str())).collect();
         assert_eq!(brief, [("own", "own.jsonl"), ("shares", "q.jsonl"), ("best", "asked.jsonl")]);
