@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use super::error::BenchmarkResult;
 use super::items::{LeftOut, Made, items};
 use super::{Format, Item, Task};
-use crate::records::Place;
 
 /// A benchmark that was read.
 #[derive(Clone, Debug)]
@@ -16,8 +15,6 @@ pub struct Benchmark {
     pub format: Format,
     /// In the order of the file.
     pub items: Vec<Item>,
-    /// Where each item stands.
-    pub places: Vec<Place>,
     /// Rows that made no item.
     pub left_out: Vec<LeftOut>,
 }
@@ -51,19 +48,10 @@ impl Benchmark {
 /// The first row that is broken or has a field that is not as its format says.
 pub fn read(path: &Path, format: Option<Format>) -> BenchmarkResult<Benchmark> {
     let mut all = items(path, format)?;
-    let mut found = Benchmark {
-        path: path.to_owned(),
-        format: Format::Pairs,
-        items: Vec::new(),
-        places: Vec::new(),
-        left_out: Vec::new(),
-    };
+    let mut found = Benchmark { path: path.to_owned(), format: Format::Pairs, items: Vec::new(), left_out: Vec::new() };
     for made in all.by_ref() {
         match made? {
-            Made::Whole(item, origin) => {
-                found.items.push(item);
-                found.places.push(origin.place);
-            }
+            Made::Whole(item, _) => found.items.push(item),
             Made::LeftOut(row) => found.left_out.push(row),
         }
     }

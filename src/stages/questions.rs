@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 
 use super::measuring::drawn;
 use super::{AnyStage, Kind, WrongInput, resolve};
-use crate::benchmark::{self, Answering, Benchmark, Format, Item, Task};
+use crate::benchmark::{self, Answering, BenchmarkError, Format, Item, Made, Task};
 use crate::engine::Context;
 use crate::records::Place;
 use crate::store::questions::{QuestionRow, Sampled};
@@ -95,16 +95,20 @@ impl Questions {
     /// [`WrongInput`] when the file is damaged, or asks for something else than answers.
     fn read(&self) -> anyhow::Result<Vec<QuestionRow>> {
         let path = resolve(&self.base, &self.settings.data);
-        let found = benchmark::read(&path, self.settings.format).map_err(|error| WrongInput(error.to_string()))?;
-        let Benchmark { format, items, places, .. } = found;
-        let keep = drawn(items.iter().map(|item| item.key.as_str()), self.settings.limit, self.settings.seed);
+        let none =
+            || WrongInput(format!("{} has no questions to be answered, but rows of another kind", path.display()));
+        let wrong = |error: BenchmarkError| WrongInput(error.to_string());
+        let mut all = benchmark::items(&path, self.settings.format).map_err(wrong)?;
+        let mut asked = Vec::new();
+        for made in all.by_ref() {
+            let Made::Whole(item, origin) = made.map_err(wrong)? else { return Err(none().into()) };
+            asked.push((item, origin.place));
+        }
+        let format = all.format().ok_or_else(none)?;
+        let keep = drawn(asked.iter().map(|(item, _)| item.key.as_str()), self.settings.limit, self.settings.seed);
         let mut rows = Vec::new();
-        for ((item, place), _) in items.into_iter().zip(places).zip(keep).filter(|(_, keep)| *keep) {
-            let row = row(rows.len() as i32, item, &place, format);
-            rows.push(row.ok_or_else(|| {
-                let path = path.display();
-                WrongInput(format!("{path} ({format}) has no questions to be answered, but rows of another kind"))
-            })?);
+        for ((item, place), _) in asked.into_iter().zip(keep).filter(|(_, keep)| *keep) {
+            rows.push(row(rows.len() as i32, item, &place, format).ok_or_else(none)?);
         }
         if rows.is_empty() {
             return Err(WrongInput(format!("{} ({format}) has no questions to be answered", path.display())).into());

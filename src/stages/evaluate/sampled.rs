@@ -75,7 +75,7 @@ pub(super) async fn read(
     }
     let format = whole[0].question.format.parse().map_err(WrongInput)?;
     let items: Vec<Item> = whole.into_iter().map(questions::item).collect::<anyhow::Result<_>>()?;
-    let found = Benchmark { path: PathBuf::new(), format, items, places: Vec::new(), left_out: Vec::new() };
+    let found = Benchmark { path: PathBuf::new(), format, items, left_out: Vec::new() };
     let mut data = Data::of(Metric::BestOfN, found, format!("samples of stage `{name}`"), settings)?;
     if let Some(Sampled { question, .. }) = open.first() {
         let (reason, rows) = (format!("not asked {samples} times yet"), open.len() as u64);
