@@ -131,7 +131,7 @@ async fn obtain(
     if let (Some(store), Some(found)) = (store, found.as_ref().filter(|found| found.kept.is_none())) {
         let model = std::path::absolute(&asked.model)?.to_string_lossy().into_owned();
         let training = store.training_that_made(&model).await?.map(|row| row.id);
-        measuring::keep(store, asked, found, None, training).await?;
+        measuring::keep(store, asked, found, &found.figures, None, training).await?;
     }
     Ok(found)
 }

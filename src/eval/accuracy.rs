@@ -5,9 +5,10 @@
 //! count of those is told apart.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use super::bootstrap::{RESAMPLES, mean_interval};
-use super::interval::{Estimate, Z95, wilson};
+use super::bootstrap::{RESAMPLES, Tally, mean_interval};
+use super::interval::Estimate;
 
 /// The rewards of a pair's two answers.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
@@ -19,12 +20,14 @@ pub struct PairReward {
 }
 
 /// How well rewards order pairs, and how they spread.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Accuracy {
-    /// Share of pairs whose chosen answer has the higher reward, ties half; with Wilson's interval.
+    /// Share of pairs whose chosen answer has the higher reward, ties half; with the interval that `interval` names.
     pub accuracy: Estimate,
-    /// The bootstrap interval of the same share.
-    pub bootstrap: (f64, f64),
+    /// `bootstrap`, or `wilson` where all pairs are decided the same way; see [`Tally::estimate`].
+    pub interval: &'static str,
+    /// Wilson's interval of the same share.
+    pub wilson: (f64, f64),
     /// Mean of chosen minus rejected reward, with its bootstrap interval.
     pub margin: Estimate,
     /// Mean of all rewards.
@@ -38,47 +41,29 @@ pub struct Accuracy {
 }
 
 impl Accuracy {
-    /// All values as rows of a table: accuracy, its bootstrap interval, margin, mean and spread of rewards. Values
-    /// without an interval have bounds equal to themselves.
-    pub fn estimates(&self) -> Vec<Estimate> {
-        let n = self.accuracy.n;
-        let plain =
-            |metric: &str, value: f64| Estimate { metric: metric.to_owned(), value, low: value, high: value, n };
-        vec![
-            self.accuracy.clone(),
-            Estimate {
-                metric: "accuracy_bootstrap".to_owned(),
-                low: self.bootstrap.0,
-                high: self.bootstrap.1,
-                ..self.accuracy.clone()
-            },
-            self.margin.clone(),
-            plain("reward_mean", self.reward_mean),
-            plain("reward_std", self.reward_std),
-            plain("ties", self.ties as f64),
-            plain("invalid", self.invalid as f64),
-        ]
+    /// All but the share itself, as the row of a measurement keeps it.
+    pub fn details(&self) -> serde_json::Value {
+        json!({ "interval": self.interval, "wilson": self.wilson, "margin": self.margin, "reward_mean": self.reward_mean,
+                "reward_std": self.reward_std, "ties": self.ties, "invalid": self.invalid })
     }
 }
 
 /// Measures the accuracy of `rewards`; `seed` draws the bootstrap. None without pairs.
 pub fn accuracy(rewards: &[PairReward], seed: u64) -> Option<Accuracy> {
     let n = rewards.len() as u64;
-    let wins: Vec<f64> = rewards.iter().map(|pair| win(*pair)).collect();
+    let wins = Tally::count(rewards.iter().map(|pair| win(*pair)));
     let finite = |pair: &&PairReward| pair.chosen.is_finite() && pair.rejected.is_finite();
     let margins: Vec<f64> =
         rewards.iter().filter(finite).map(|pair| f64::from(pair.chosen) - f64::from(pair.rejected)).collect();
     let all: Vec<f64> =
         rewards.iter().filter(finite).flat_map(|pair| [f64::from(pair.chosen), f64::from(pair.rejected)]).collect();
-    let bootstrap = mean_interval(&wins, RESAMPLES, 0.95, seed)?;
-    let successes: f64 = wins.iter().sum();
-    let (low, high) = wilson(successes, n, Z95);
     let (reward_mean, reward_std) = moments(&all);
     let margin = moments(&margins).0;
     let (margin_low, margin_high) = mean_interval(&margins, RESAMPLES, 0.95, seed).unwrap_or((margin, margin));
     Some(Accuracy {
-        accuracy: Estimate { metric: "accuracy".to_owned(), value: successes / n as f64, low, high, n },
-        bootstrap,
+        accuracy: wins.estimate("accuracy", seed)?,
+        interval: wins.interval(),
+        wilson: wins.wilson(),
         margin: Estimate {
             metric: "margin".to_owned(),
             value: margin,
@@ -131,7 +116,7 @@ mod tests {
         assert!((found.accuracy.value - 0.75).abs() < 1e-12);
         assert_eq!(found.accuracy.n, 4);
         assert!(found.accuracy.low < 0.75 && found.accuracy.high > 0.75);
-        assert!(found.bootstrap.0 <= 0.75 && found.bootstrap.1 >= 0.75);
+        assert!(found.wilson.0 <= 0.75 && found.wilson.1 >= 0.75 && found.interval == "bootstrap");
         assert!((found.margin.value - 2.25).abs() < 1e-12);
         assert!((found.reward_mean - 7.0 / 8.0).abs() < 1e-12);
     }
@@ -155,15 +140,5 @@ mod tests {
     #[test]
     fn no_pairs_have_no_accuracy() {
         assert_eq!(accuracy(&[], 0), None);
-    }
-
-    #[test]
-    fn the_table_names_each_value_once() {
-        let rows = accuracy(&pairs(&[(1.0, 0.0), (2.0, 3.0)]), 3).unwrap().estimates();
-        let mut names: Vec<_> = rows.iter().map(|row| row.metric.as_str()).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), rows.len());
-        assert!(rows.iter().all(|row| row.low <= row.value && row.value <= row.high));
     }
 }

@@ -4,18 +4,18 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 
-use super::bootstrap::{RESAMPLES, mean_estimate, percentiles};
-use super::interval::Estimate;
+use super::bootstrap::{RESAMPLES, percentiles};
+use super::interval::{Estimate, Z95, student};
 
-/// How two models differ on the same items.
+/// How two models differ on the same items; of a model with several seeds, by their mean.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Paired {
     /// Mean of the first model's values.
     pub first: f64,
     /// Mean of the second model's values.
     pub second: f64,
-    /// First minus second, with the bootstrap interval over items: each resample takes both models' values of an item
-    /// together, so that what makes an item hard for both does not widen it.
+    /// First minus second. Each resample takes both models' values of an item together, so that what makes an item hard for
+    /// both does not widen the interval; of several seeds each model draws its own.
     pub difference: Estimate,
     /// Items on which the first is better.
     pub better: u64,
@@ -23,19 +23,30 @@ pub struct Paired {
     pub worse: u64,
 }
 
-/// Compares values of the same items in the same order; none without items.
+/// Compares `values[seed][item]` of two models on the same items in the same order; none without items.
 ///
 /// # Panics
-/// When the two are not of one length: that is a bug.
-pub fn paired(metric: &str, first: &[f64], second: &[f64], seed: u64) -> Option<Paired> {
-    assert_eq!(first.len(), second.len(), "values of different items");
-    let differences: Vec<f64> = first.iter().zip(second).map(|(first, second)| first - second).collect();
-    let difference = mean_estimate(&format!("{metric}_difference"), &differences, seed)?;
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+/// When they are not all of one length: that is a bug.
+pub fn paired(metric: &str, first: &[Vec<f64>], second: &[Vec<f64>], seed: u64) -> Option<Paired> {
+    let freedom = (first.len() + second.len()).saturating_sub(2);
+    let (first, second) = (Side::new(first, freedom)?, Side::new(second, freedom)?);
+    assert_eq!(first.items, second.items, "values of different items");
+    let value = first.mean - second.mean;
+    let (low, high) =
+        interval(first.items, seed, |items, random| first.draw(items, random) - second.draw(items, random));
+    let of =
+        |side: &Side<'_>, item: usize| side.values.iter().map(|own| own[item]).sum::<f64>() / side.values.len() as f64;
+    let differences: Vec<f64> = (0..first.items).map(|item| of(&first, item) - of(&second, item)).collect();
     Some(Paired {
-        first: mean(first),
-        second: mean(second),
-        difference,
+        first: first.mean,
+        second: second.mean,
+        difference: Estimate {
+            metric: format!("{metric}_difference"),
+            value,
+            low: low.min(value),
+            high: high.max(value),
+            n: first.items as u64,
+        },
         better: differences.iter().filter(|difference| **difference > 0.0).count() as u64,
         worse: differences.iter().filter(|difference| **difference < 0.0).count() as u64,
     })
@@ -52,42 +63,71 @@ pub struct Seeds {
     pub seeds: usize,
 }
 
-/// Aggregates `values[seed][item]`. Seeds and items are resampled independently of each other, the pigeonhole bootstrap
-/// (Owen 2007, Annals of Applied Statistics 1); it errs on the wide side in what belongs to single items. Resampling few seeds
-/// understates their spread, so a resample's deviation by seeds is widened by `sqrt(k / (k - 1))`. None without values.
+/// Aggregates `values[seed][item]`. None without values.
 ///
 /// # Panics
 /// When seeds differ in their number of items: that is a bug.
 pub fn seeds(metric: &str, values: &[Vec<f64>], seed: u64) -> Option<Seeds> {
-    let (k, n) = (values.len(), values.first()?.len());
-    assert!(values.iter().all(|own| own.len() == n), "seeds with different items");
-    if n == 0 {
-        return None;
-    }
-    let means: Vec<f64> = values.iter().map(|own| own.iter().sum::<f64>() / n as f64).collect();
-    let mean = means.iter().sum::<f64>() / k as f64;
-    let spread =
-        if k > 1 { (means.iter().map(|own| (own - mean).powi(2)).sum::<f64>() / (k - 1) as f64).sqrt() } else { 0.0 };
-    let widen = if k > 1 { (k as f64 / (k - 1) as f64).sqrt() } else { 1.0 };
+    let side = Side::new(values, values.len().saturating_sub(1))?;
+    let (k, mean) = (values.len(), side.mean);
+    let squares: f64 = side.means.iter().map(|own| (own - mean).powi(2)).sum();
+    let spread = if k > 1 { (squares / (k - 1) as f64).sqrt() } else { 0.0 };
+    let (low, high) = interval(side.items, seed, |items, random| side.draw(items, random));
+    let (low, high) = (low.min(mean), high.max(mean));
+    let mean = Estimate { metric: format!("mean_{metric}"), value: mean, low, high, n: side.items as u64 };
+    Some(Seeds { mean, spread, seeds: k })
+}
+
+/// Percentile interval of what is drawn for [`RESAMPLES`] resamples of so many items.
+fn interval(items: usize, seed: u64, of: impl Fn(&[usize], &mut StdRng) -> f64) -> (f64, f64) {
     let mut random = StdRng::seed_from_u64(seed);
+    let mut chosen = vec![0; items];
     let mut drawn: Vec<f64> = (0..RESAMPLES)
         .map(|_| {
-            let chosen: Vec<usize> = (0..k).map(|_| random.random_range(0..k)).collect();
-            // The deviation by the choice of seeds over all items is widened, the rest is as it was drawn.
-            let by_seeds = chosen.iter().map(|&own| means[own]).sum::<f64>() / k as f64 - mean;
-            let sum: f64 = (0..n)
-                .map(|_| {
-                    let item = random.random_range(0..n);
-                    chosen.iter().map(|&own| values[own][item]).sum::<f64>()
-                })
-                .sum();
-            sum / (k * n) as f64 + (widen - 1.0) * by_seeds
+            chosen.fill_with(|| random.random_range(0..items));
+            of(&chosen, &mut random)
         })
         .collect();
-    let (low, high) = percentiles(&mut drawn, 0.95);
-    let (low, high) = (low.min(mean), high.max(mean));
-    let mean = Estimate { metric: format!("mean_{metric}"), value: mean, low, high, n: n as u64 };
-    Some(Seeds { mean, spread, seeds: k })
+    percentiles(&mut drawn, 0.95)
+}
+
+/// The seeds of one model. Seeds and items are resampled independently of each other, the pigeonhole bootstrap (Owen 2007,
+/// Annals of Applied Statistics 1); it errs on the wide side in what belongs to single items. Few seeds are another matter:
+/// their resamples vary too little, and how much seeds vary is hardly known. So a resample's deviation by the choice of seeds
+/// is widened as Hesterberg (2015, The American Statistician 69) expands percentiles: by `sqrt(k / (k - 1))`, and by Student's
+/// quantile over the normal one.
+struct Side<'v> {
+    values: &'v [Vec<f64>],
+    items: usize,
+    means: Vec<f64>,
+    mean: f64,
+    widen: f64,
+}
+
+impl<'v> Side<'v> {
+    /// With so many degrees of freedom of the spread between seeds; none without values.
+    fn new(values: &'v [Vec<f64>], freedom: usize) -> Option<Self> {
+        let (k, items) = (values.len(), values.first()?.len());
+        assert!(values.iter().all(|own| own.len() == items), "seeds with different items");
+        let means: Vec<f64> = values.iter().map(|own| own.iter().sum::<f64>() / items as f64).collect();
+        let mean = means.iter().sum::<f64>() / k as f64;
+        let few = if k > 1 { (k as f64 / (k - 1) as f64).sqrt() } else { 1.0 };
+        let widen = few * student(freedom).map_or(1.0, |quantile| quantile / Z95);
+        (items > 0).then_some(Self { values, items, means, mean, widen })
+    }
+
+    /// The mean over these items and as many seeds as there are, chosen anew.
+    fn draw(&self, items: &[usize], random: &mut StdRng) -> f64 {
+        let k = self.values.len();
+        let (mut sum, mut by_seeds) = (0.0, 0.0);
+        for _ in 0..k {
+            let own = random.random_range(0..k);
+            by_seeds += self.means[own];
+            sum += items.iter().map(|&item| self.values[own][item]).sum::<f64>();
+        }
+        // The deviation by the choice of seeds over all items is widened, the rest is as it was drawn.
+        sum / (k * items.len()) as f64 + (self.widen - 1.0) * (by_seeds / k as f64 - self.mean)
+    }
 }
 
 #[cfg(test)]
@@ -106,12 +146,13 @@ mod tests {
         let mut random = StdRng::seed_from_u64(1);
         let second: Vec<f64> = (0..80).map(|_| 10.0 * normal(&mut random)).collect();
         let first: Vec<f64> = second.iter().map(|value| value + 0.5 + 0.1 * normal(&mut random)).collect();
+        let (first, second) = ([first], [second]);
         let found = paired("x", &first, &second, 0).unwrap();
         assert!(found.difference.low > 0.4 && found.difference.high < 0.6, "{found:?}");
         assert_eq!((found.better, found.worse), (80, 0));
         let other = paired("x", &second, &first, 0).unwrap();
         assert!((found.difference.value + other.difference.value).abs() < 1e-12);
-        assert_eq!(paired("x", &[], &[], 0), None);
+        assert_eq!(paired("x", &[vec![]], &[vec![]], 0), None);
     }
 
     #[test]
@@ -124,31 +165,56 @@ mod tests {
                 let mut of =
                     |lead: f64| item.iter().map(|value| value + lead + normal(&mut random)).collect::<Vec<_>>();
                 let (first, second) = (of(0.3), of(0.0));
-                let found = paired("x", &first, &second, trial).unwrap().difference;
+                let found = paired("x", &[first], &[second], trial).unwrap().difference;
                 found.low <= 0.3 && 0.3 <= found.high
             })
             .count();
         assert!((180..=198).contains(&covered), "{covered} of {trials}");
     }
 
+    /// Values of `k` seeds on the same items, whose true mean is `lead`: seeds vary by `spread`, items by 1.
+    fn model(random: &mut StdRng, items: &[f64], k: usize, spread: f64, lead: f64) -> Vec<Vec<f64>> {
+        let seed = |random: &mut StdRng| {
+            let own = lead + spread * normal(random);
+            items.iter().map(|value| value + own + 0.5 * normal(random)).collect()
+        };
+        (0..k).map(|_| seed(random)).collect()
+    }
+
+    /// Few seeds that vary much, little or not at all: the interval is never much too sure.
     #[test]
     fn the_interval_over_seeds_and_items_covers_the_truth_at_least_about_as_often_as_it_says() {
         let mut random = StdRng::seed_from_u64(11);
         let trials = 150;
-        let covered = (0..trials)
-            .filter(|&trial| {
-                let item: Vec<f64> = (0..40).map(|_| normal(&mut random)).collect();
-                let values: Vec<Vec<f64>> = (0..5)
-                    .map(|_| {
-                        let own = 0.3 * normal(&mut random);
-                        item.iter().map(|value| value + own + 0.5 * normal(&mut random)).collect()
-                    })
-                    .collect();
-                let found = seeds("x", &values, trial).unwrap().mean;
-                found.low <= 0.0 && 0.0 <= found.high
-            })
-            .count();
-        assert!((135..=150).contains(&covered), "{covered} of {trials}");
+        for (k, spread) in [(2, 1.0), (3, 1.0), (3, 0.3), (3, 0.0), (5, 0.3)] {
+            let covered = (0..trials)
+                .filter(|&trial| {
+                    let items: Vec<f64> = (0..40).map(|_| normal(&mut random)).collect();
+                    let values = model(&mut random, &items, k, spread, 0.0);
+                    let found = seeds("x", &values, trial).unwrap().mean;
+                    found.low <= 0.0 && 0.0 <= found.high
+                })
+                .count();
+            assert!((135..=150).contains(&covered), "{covered} of {trials} with {k} seeds that vary by {spread}");
+        }
+    }
+
+    #[test]
+    fn the_difference_of_two_models_with_seeds_covers_the_truth_at_least_about_as_often_as_it_says() {
+        let mut random = StdRng::seed_from_u64(13);
+        let trials = 150;
+        for (first, second, spread) in [(3, 3, 0.3), (3, 3, 1.0), (3, 1, 0.0), (5, 2, 0.3)] {
+            let covered = (0..trials)
+                .filter(|&trial| {
+                    let items: Vec<f64> = (0..40).map(|_| 3.0 * normal(&mut random)).collect();
+                    let first = model(&mut random, &items, first, spread, 0.4);
+                    let second = model(&mut random, &items, second, spread, 0.0);
+                    let found = paired("x", &first, &second, trial).unwrap().difference;
+                    found.low <= 0.4 && 0.4 <= found.high
+                })
+                .count();
+            assert!((135..=150).contains(&covered), "{covered} of {trials}: {first} and {second} seeds, {spread}");
+        }
     }
 
     #[test]

@@ -103,8 +103,12 @@ fn of_stages(means: &[CurveMean]) -> Vec<Curve> {
             plots.push(Curve { kind, stage, data: String::new(), of, lines: Vec::new() });
             plots.len() - 1
         });
-        let over = if mean.seeds > 1 { Over::Seeds } else { Over::Items };
-        let point = Place { x, y: mean.mean, low: mean.low, high: mean.high, over, seeds: mean.seeds as usize };
+        let (low, high, over) = match (mean.low.zip(mean.high), mean.seeds) {
+            (Some((low, high)), 1) => (low, high, Over::Items),
+            (Some((low, high)), _) => (low, high, Over::SeedsAndItems),
+            (None, _) => (mean.least, mean.most, Over::Range),
+        };
+        let point = Place { x, y: mean.mean, low, high, over, seeds: mean.seeds as usize };
         add(&mut plots[at].lines, &mean.arm, point);
     }
     plots
@@ -139,7 +143,7 @@ mod tests {
 
     #[test]
     fn points_of_curve_stages_are_lines_by_what_they_started_from() {
-        let mean = |arm: &str, share, tokens, mean| CurveMean {
+        let mean = |arm: &str, share, tokens, mean: f64| CurveMean {
             stage: "efficiency".into(),
             arm: arm.into(),
             share,
@@ -148,8 +152,10 @@ mod tests {
             metric: "accuracy".into(),
             seeds: 3,
             mean,
-            low: mean - 0.1,
-            high: mean + 0.1,
+            low: (arm == "pmp").then_some(mean - 0.1),
+            high: (arm == "pmp").then_some(mean + 0.1),
+            least: mean - 0.02,
+            most: mean + 0.03,
             n: 50,
         };
         let found = curves(
@@ -168,5 +174,7 @@ mod tests {
         assert_eq!(found[0].lines.iter().map(|line| line.name.as_str()).collect::<Vec<_>>(), ["pmp", "fresh"]);
         assert_eq!(found[0].lines[0].points.iter().map(|point| point.x).collect::<Vec<_>>(), [10.0, 100.0]);
         assert!((found[1].lines[0].points[0].x - 1e6).abs() < 1e-6);
+        let over: Vec<Over> = found[0].lines.iter().map(|line| line.points[0].over).collect();
+        assert_eq!(over, [Over::SeedsAndItems, Over::Range], "what was not computed is not told as an interval");
     }
 }

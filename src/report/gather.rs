@@ -44,6 +44,7 @@ pub async fn gather(store: &Store, run: RunId) -> StoreResult<Report> {
         usage: store.usage(run).await?,
         failed_calls: store.failed_calls(run).await?,
         curves: curves(&measured, &store.curve_means(run).await?),
+        curve_differences: store.curve_differences(run).await?,
         run: row,
         stages,
         pairs,

@@ -16,8 +16,6 @@ pub enum Over {
     SeedsAndItems,
     /// The smallest and the largest value among seeds: no interval of anything.
     Range,
-    /// Other seeds: Student's interval of the mean.
-    Seeds,
 }
 
 /// Final measurements of models that differ by their seed alone.

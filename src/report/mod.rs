@@ -39,7 +39,7 @@ use crate::ids::StageId;
 use crate::store::contamination::{Contamination, ContaminationFigure, ReferenceSet};
 use crate::store::export::PairRow;
 use crate::store::query::Figures;
-use crate::store::report::{CurvePoint, Evaluation, FailedCalls, StageFacts, Training, Usage};
+use crate::store::report::{CurveDifference, CurvePoint, Evaluation, FailedCalls, StageFacts, Training, Usage};
 use crate::store::runs::RunRow;
 
 /// Everything that is told of a run.
@@ -75,6 +75,8 @@ pub struct Report {
     pub uncovered: Vec<Uncovered>,
     /// Curves over measurements: best-of-N, sample efficiency, scaling.
     pub curves: Vec<Curve>,
+    /// How the arms of curves that stages have drawn differ, place by place.
+    pub curve_differences: Vec<CurveDifference>,
 }
 
 /// What made it.

@@ -247,8 +247,9 @@ fn curve(curve: &Curve) -> Result<Figure, ReportError> {
         (CurveKind::BestOfN, true) => {
             "Expectation over all subsets of N samples, mean over seeds. Bands go from the smallest to the largest seed."
         }
-        (_, true) => "Mean over seeds. Bands are intervals of that mean (Student's t).",
-        (_, false) => "Bands are intervals over the items measured.",
+        (_, true) if whole => "Mean over seeds. Bands are bootstrap intervals of that mean over seeds and items.",
+        (_, true) => "Mean over seeds. Bands go from the smallest to the largest seed.",
+        (_, false) => "Bands are bootstrap intervals over the items measured.",
     };
     let on = if curve.data.is_empty() { String::new() } else { format!(", on {}", curve.data) };
     let plot = Lines {

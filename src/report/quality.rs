@@ -3,11 +3,14 @@
 use serde::Serialize;
 
 use crate::eval::Estimate;
-use crate::eval::interval::{Z95, wilson};
+use crate::eval::bootstrap::{Tally, mean_estimate};
 use crate::store::quality::{Bar, Lengths, PairCounts, Share};
 
 /// Bars of the histograms; each takes an even number, so that a bound lies in the middle.
 pub const BARS: i32 = 40;
+
+/// Draws the intervals: the same pairs have the same ones on every page.
+const SEED: u64 = 0;
 
 /// How good pairs are.
 #[derive(Debug, Serialize)]
@@ -41,10 +44,9 @@ pub struct Quality {
 /// How far the length of the sides predicts which is chosen, without a look at what they say.
 #[derive(Debug, Serialize)]
 pub struct LengthSignal {
-    /// Share of pairs whose longer side is chosen, ties half (Wilson's interval). 0.5: length tells nothing.
+    /// Share of pairs whose longer side is chosen, ties half. 0.5: length tells nothing.
     pub accuracy: Estimate,
-    /// Probability that some chosen side is longer than some rejected one, of any pair (interval by structural components
-    /// with pairs as clusters; Obuchowski 1997).
+    /// Probability that some chosen side is longer than some rejected one, of any pair (bootstrap over pairs).
     pub auc: Estimate,
     /// Mean length of chosen, in characters.
     pub chosen_mean: f64,
@@ -76,11 +78,10 @@ impl Histogram {
     }
 }
 
-/// A share with Wilson's interval.
+/// A share with its bootstrap interval; of nothing, 0 with the whole range.
 pub fn share(metric: &str, successes: i64, n: i64) -> Estimate {
-    let (low, high) = wilson(successes as f64, n as u64, Z95);
-    let value = if n == 0 { 0.0 } else { successes as f64 / n as f64 };
-    Estimate { metric: metric.to_owned(), value, low, high, n: n as u64 }
+    let found = Tally::of(successes as u64, n as u64).estimate(metric, SEED);
+    found.unwrap_or(Estimate { metric: metric.to_owned(), value: 0.0, low: 0.0, high: 1.0, n: 0 })
 }
 
 /// What lengths alone tell about the label; none without pairs.
@@ -89,13 +90,12 @@ pub fn length_signal(lengths: &[Lengths]) -> Option<LengthSignal> {
     if n == 0 {
         return None;
     }
-    let longer: f64 = lengths.iter().map(|pair| above(pair.chosen, pair.rejected)).sum();
-    let (low, high) = wilson(longer, n as u64, Z95);
-    let accuracy = Estimate { metric: "length_accuracy".into(), value: longer / n as f64, low, high, n: n as u64 };
+    let longer = Tally::count(lengths.iter().map(|pair| above(pair.chosen, pair.rejected)));
+    let accuracy = longer.estimate("length_accuracy", SEED)?;
     let mean = |of: fn(&Lengths) -> i32| lengths.iter().map(|pair| f64::from(of(pair))).sum::<f64>() / n as f64;
     Some(LengthSignal {
         accuracy,
-        auc: auc(lengths),
+        auc: auc(lengths)?,
         chosen_mean: mean(|pair| pair.chosen),
         rejected_mean: mean(|pair| pair.rejected),
     })
@@ -106,9 +106,10 @@ fn above(a: i32, b: i32) -> f64 {
     f64::from(u8::from(a > b)) + 0.5 * f64::from(u8::from(a == b))
 }
 
-/// Area under the curve of "chosen is longer", with the interval for clustered data of Obuchowski (Biometrics 53, 1997):
-/// both sides of a pair are one cluster, for they answer the same prompt.
-fn auc(lengths: &[Lengths]) -> Estimate {
+/// Area under the curve of "chosen is longer". A pair is resampled as one, for both its sides answer the same prompt; what is
+/// resampled are the pairs' parts of the area (its linear terms, Hoeffding 1948, as in Obuchowski, Biometrics 53, 1997), whose
+/// mean is the area itself.
+fn auc(lengths: &[Lengths]) -> Option<Estimate> {
     let n = lengths.len() as f64;
     let sorted = |of: fn(&Lengths) -> i32| {
         let mut sorted: Vec<i32> = lengths.iter().map(of).collect();
@@ -122,12 +123,12 @@ fn auc(lengths: &[Lengths]) -> Estimate {
         (below + upto) as f64 / 2.0 / n
     };
     let of_chosen: Vec<f64> = lengths.iter().map(|pair| rank(&rejected, pair.chosen)).collect();
-    let of_rejected: Vec<f64> = lengths.iter().map(|pair| 1.0 - rank(&chosen, pair.rejected)).collect();
     let value = of_chosen.iter().sum::<f64>() / n;
-    let spread: f64 = std::iter::zip(&of_chosen, &of_rejected).map(|(c, r)| (c + r - 2.0 * value).powi(2)).sum();
-    let half = Z95 * (spread / (n - 1.0).max(1.0) / n).sqrt();
-    let (low, high) = ((value - half).max(0.0), (value + half).min(1.0));
-    Estimate { metric: "length_auc".into(), value, low, high, n: lengths.len() as u64 }
+    let parts: Vec<f64> = (lengths.iter().zip(of_chosen))
+        .map(|(pair, above)| above + (1.0 - rank(&chosen, pair.rejected)) - value)
+        .collect();
+    let found = mean_estimate("length_auc", &parts, SEED)?;
+    Some(Estimate { value, low: found.low.max(0.0), high: found.high.min(1.0), ..found })
 }
 
 #[cfg(test)]

@@ -129,7 +129,7 @@ impl Evaluate {
                 found.figures.iter_mut().for_each(|figure| figure.details["failed_samples"] = json!(count));
             }
             let stage = Some((context.run, context.id()));
-            measuring::keep(&context.store, &asked, &found, stage, Some(training.id)).await?;
+            measuring::keep(&context.store, &asked, &found, &found.figures, stage, Some(training.id)).await?;
             context.meter().add_done(1);
             let failed = failed_samples.filter(|count| *count > 0);
             let failed = failed.map(|count| format!("; {count} samples failed and count as wrong")).unwrap_or_default();

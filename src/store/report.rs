@@ -181,11 +181,44 @@ pub struct CurveMean {
     pub seeds: i64,
     /// Mean over them.
     pub mean: f64,
-    /// Lower end of its interval.
+    /// Lower end of its interval over seeds and items (of a single seed over items); none where it was not computed.
+    pub low: Option<f64>,
+    /// Upper end of its interval.
+    pub high: Option<f64>,
+    /// The smallest value among seeds.
+    pub least: f64,
+    /// The largest.
+    pub most: f64,
+    /// Items measured.
+    pub n: i64,
+}
+
+/// How two arms of a curve differ at a place.
+#[derive(Clone, Debug, FromRow, serde::Serialize)]
+pub struct CurveDifference {
+    /// The stage.
+    pub stage: String,
+    /// What the trainings started from.
+    pub arm: String,
+    /// The arm that it is compared with.
+    pub baseline: String,
+    /// Share of the set, of sample efficiency.
+    pub share: Option<f64>,
+    /// What was measured.
+    pub metric: String,
+    /// Mean of the arm.
+    pub arm_mean: f64,
+    /// Mean of the baseline.
+    pub baseline_mean: f64,
+    /// The first less the second, over items that all have a value of.
+    pub difference: f64,
+    /// Lower end of its interval over seeds and items.
     pub low: f64,
     /// Upper end of its interval.
     pub high: f64,
-    /// Items measured.
+    /// Seeds of the arm.
+    pub seeds: i64,
+    /// Items.
     pub n: i64,
 }
 
@@ -312,9 +345,26 @@ impl Store {
     pub async fn curve_means(&self, run: RunId) -> StoreResult<Vec<CurveMean>> {
         self.retrying(|| async {
             sqlx::query_as(
-                "select r.name as stage, c.arm, c.share, c.tokens, c.pairs, c.metric, c.seeds, c.mean, c.low, c.high, c.n
+                "select r.name as stage, c.arm, c.share, c.tokens, c.pairs, c.metric, c.seeds, c.mean, c.low, c.high,
+                        c.least, c.most, c.n
                  from curve_means c join run_stages r on r.stage_id = c.stage_id and r.run_id = $1
                  order by c.stage_id, c.metric, c.arm, c.share, c.step",
+            )
+            .bind(run)
+            .fetch_all(self.pool())
+            .await
+        })
+        .await
+    }
+
+    /// How the arms of these curves differ.
+    pub async fn curve_differences(&self, run: RunId) -> StoreResult<Vec<CurveDifference>> {
+        self.retrying(|| async {
+            sqlx::query_as(
+                "select r.name as stage, c.arm, c.baseline, c.share, c.metric, c.arm_mean, c.baseline_mean, c.difference, c.low,
+                        c.high, c.seeds, c.n
+                 from curve_differences c join run_stages r on r.stage_id = c.stage_id and r.run_id = $1
+                 order by c.stage_id, c.metric, c.arm, c.baseline, c.share, c.step",
             )
             .bind(run)
             .fetch_all(self.pool())

@@ -87,6 +87,15 @@ async fn a_killed_run_goes_on_with_the_points_that_are_missing() {
     let efficiency = "select count(*) from sample_efficiency where seeds = 2 and metric = 'accuracy' and n = 16
                       and low <= mean and mean <= high and pairs = 48 * share and arm in ('pretrained', 'scratch')";
     assert_eq!(site.number(efficiency).await, 4);
+    // Arms are compared on the same items, which are kept with each point.
+    let differences = "select count(*) from curve_differences where arm = 'pretrained' and baseline = 'scratch' and n = 16
+                       and low <= difference and difference <= high and abs(difference - arm_mean + baseline_mean) < 1e-9
+                       and metric in ('accuracy', 'margin', 'rm_loss') and share in (0.25, 1.0)";
+    assert_eq!(site.number(differences).await, 6);
+    let again = "select count(*) from latest_curve_points p where metric = 'accuracy' and abs(p.value - (
+                     select avg(case when rewards[1] > rewards[2] then 1.0 when rewards[1] = rewards[2] then 0.5 else 0.0 end)
+                     from evaluation_items i where i.scoring_id = p.scoring_id)) < 1e-9";
+    assert_eq!(site.number(again).await, 12, "a point's figure is that of its items");
     let models = std::fs::read_dir(site.path("data/models")).unwrap().flatten().map(|entry| entry.path());
     for folder in models.filter(|path| !path.to_string_lossy().contains("pretrained")) {
         let left: Vec<_> = walk(&folder);
@@ -104,6 +113,8 @@ async fn a_killed_run_goes_on_with_the_points_that_are_missing() {
         site.number("select count(*) from training_runs where name like 'shares/%' and state = 'done'").await,
         12
     );
+    assert_eq!(site.number(differences).await, 6);
+    assert_eq!(site.number("select count(*) from curve_differences where metric = 'accuracy'").await, 3);
 }
 
 /// Files below a folder.
@@ -120,6 +131,7 @@ async fn mistakes_in_curves_are_refused_with_what_is_allowed() {
         ("[0.25, 1.0]", "[]", "name at least one"),
         ("[0.25, 1.0]", "[0.0, 1.0]", "above 0"),
         ("seeds = 2", "seeds = 0", "seeds"),
+        ("seeds = 2", "baseline = 'other'", "is no arm; there are pretrained, scratch"),
         ("{ model = \"pretrained\" }", "{}", "one of `model` and `init`"),
         ("data = \"pairs\"\nshares", "shares", "it has no pairs"),
         ("tokenizer = \"pretrained\"", "tokenizer = 3", "string"),
@@ -152,4 +164,7 @@ async fn a_reasoning_set_is_made_and_trains() {
     let points = "select count(*) from curve_points where pairs = 24 and (metric = 'accuracy' and n = 16
                   or metric = 'best_of_n@8' and n = 4 and value between low and high)";
     assert_eq!(site.number(points).await, 2);
+    let items =
+        "select count(*) from curve_points p join evaluation_items i using (scoring_id) where metric = 'best_of_n@8'";
+    assert_eq!(site.number(items).await, 4);
 }

@@ -148,6 +148,15 @@ async fn a_run_ends_in_a_page_that_holds_all_of_it_and_runs_nothing() {
     .await
     .unwrap();
 
+    sqlx::query(
+        "insert into curve_estimates (stage_id, arm, baseline, share, metric, value, low, high, n, points)
+         select m.stage_id, 'pmp', 'fresh', 0.1, 'accuracy', 0.0125, -0.03, 0.05, 40, m.points || b.points
+         from curve_means m, curve_means b where m.arm = 'pmp' and b.arm = 'fresh' and m.share = 0.1 and b.share = 0.1",
+    )
+    .execute(site.pool())
+    .await
+    .unwrap();
+
     // The command writes the same run, by its number and by its file.
     for (source, out) in [("1", "by-run"), ("pipeline.toml", "by-file")] {
         site.run(&["report", source, "--out", out]).await.with(0);
@@ -158,7 +167,10 @@ async fn a_run_ends_in_a_page_that_holds_all_of_it_and_runs_nothing() {
         let point = &curve["lines"][1]["points"][0];
         let mean = point["y"].as_f64().unwrap();
         assert!((mean - 0.53).abs() < 1e-9 && point["low"].as_f64().unwrap() < mean && point["seeds"] == 3, "{point}");
-        assert!(site.read(&format!("{out}/report.html")).contains("Sample efficiency: accuracy"));
+        let differences = again["curve_differences"].as_array().unwrap();
+        assert_eq!((differences.len(), &differences[0]["low"]), (1, &(-0.03).into()));
+        let page = site.read(&format!("{out}/report.html"));
+        assert!(page.contains("Sample efficiency: accuracy") && page.contains("0.0125"));
     }
     site.run(&["report", "99", "--out", "x"]).await.with(2);
     // The card beside the files is made of the same counts, and names of models are no markup in it.

@@ -138,8 +138,7 @@ async fn questions_are_sampled_kept_with_their_lineage_and_measured_with_what_fa
 
     // What failed is asked for again alone, and measured anew.
     server.follow(half_right);
-    site.run(&["retry", "1", "--class", "truncated"]).await.with(0);
-    training::run(&site, "run pipeline.toml").await.with(0);
+    training::run(&site, "retry 1 --class truncated").await.with(0);
     assert_eq!(i64::from(server.requests() - asked), failed);
     assert_eq!(site.number("select count(*) from samples").await, WANTED);
     let whole = "select count(*) from evaluations where metric = 'best_of_n@8' and details ->> 'failed_samples' = '0'";

@@ -2,7 +2,7 @@
 
 use crate::site::Site;
 
-const TABLES: [&str; 20] = [
+const TABLES: [&str; 21] = [
     "runs",
     "run_stages",
     "documents",
@@ -17,6 +17,7 @@ const TABLES: [&str; 20] = [
     "evaluations",
     "scorings",
     "evaluation_items",
+    "curve_estimates",
     "curve_points",
     "contamination",
     "contamination_sets",
@@ -24,7 +25,7 @@ const TABLES: [&str; 20] = [
     "samples",
     "judgements",
 ];
-const VIEWS: [&str; 12] = [
+const VIEWS: [&str; 13] = [
     "preference_pairs",
     "pair_lineage",
     "duplicates",
@@ -33,6 +34,7 @@ const VIEWS: [&str; 12] = [
     "usage_by_model",
     "sample_efficiency",
     "scaling_curve",
+    "curve_differences",
     "contaminated_pairs",
     "sample_lineage",
     "question_samples",

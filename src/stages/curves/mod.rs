@@ -4,6 +4,7 @@
 //! those that are missing. Its model is removed afterwards, unless it is to be kept. What is drawn over what is for the
 //! two kinds of stage to say: [`sample_efficiency`] over shares of a set, [`scaling`] over checkpoints of a pretraining.
 
+mod estimates;
 pub mod sample_efficiency;
 pub mod scaling;
 
@@ -12,17 +13,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use tokio::task::spawn_blocking;
 
+use self::estimates::{LOSS, loss, pair};
 use super::AnyStage;
-use super::measuring::{self, Asked, Data};
+use super::measuring::{self, Asked, Data, Found};
 use super::training::{self, Computing, Job, Pairs, Recorder, WrongInput};
 use crate::engine::Context;
+use crate::eval::bootstrap::mean_estimate;
 use crate::eval::code::Judge;
 use crate::eval::{Estimate, PairReward, accuracy};
+use crate::ids::{ScoringId, TrainingRunId};
 use crate::progress::Meter;
 use crate::store::curves::{NewPoint, PointKey, PointValue};
-use crate::train::{Scorer, Trained};
+use crate::train::Trained;
 
 /// The model's folder within a point's.
 const MODEL: &str = "model";
@@ -30,7 +33,8 @@ const MODEL: &str = "model";
 /// Makes the points of one stage.
 struct Drawer<'c> {
     context: &'c Context<AnyStage>,
-    test: Arc<Pairs>,
+    /// Held-out pairs.
+    test: Arc<Data>,
     /// Questions with samples, for best-of-N.
     questions: Option<Arc<Data>>,
     /// What runs their programs.
@@ -43,13 +47,15 @@ struct Drawer<'c> {
 impl<'c> Drawer<'c> {
     async fn new(
         context: &'c Context<AnyStage>,
-        test: Arc<Pairs>,
+        test: &Pairs,
+        source: String,
         computing: &'c Computing,
         keep_models: bool,
     ) -> anyhow::Result<Self> {
         if test.is_empty() {
             return Err(WrongInput("there are no held-out pairs to measure on: see `test`".to_owned()).into());
         }
+        let test = Arc::new(Data::pairs(test, source));
         let known = context.store.points_of(context.id()).await?;
         Ok(Self { context, test, questions: None, judge: None, computing, keep_models, known })
     }
@@ -105,13 +111,16 @@ impl<'c> Drawer<'c> {
         began: Instant,
     ) -> anyhow::Result<bool> {
         let context = self.context;
-        let Some(mut values) = self.measure(folder).await? else { return Ok(false) };
-        if let Some(questions) = &self.questions {
-            let Some(best) = self.best_of_n(folder, questions).await? else { return Ok(false) };
-            values.extend(best);
-        }
         let out = folder.to_string_lossy();
         let training = context.store.training_that_made(&out).await?.map(|row| row.id);
+        let Some((found, scoring)) = self.measure(folder, &self.test, training).await? else { return Ok(false) };
+        let rewards: Vec<PairReward> = found.rows.iter().filter_map(pair).collect();
+        let mut values = values(&rewards, scoring);
+        if let Some(questions) = &self.questions {
+            let Some((best, scoring)) = self.measure(folder, questions, training).await? else { return Ok(false) };
+            // At the largest N; the whole curve over N is for an evaluate stage.
+            values.extend(best.figures.into_iter().take(1).map(|figure| value(figure.estimate, scoring)));
+        }
         if let Some(first) = values.first() {
             context.meter().set_note(format!("{} {:?}: {} {:.3}", key.arm, key.place, first.metric, first.value));
         }
@@ -143,65 +152,45 @@ impl<'c> Drawer<'c> {
         }
     }
 
-    /// Best-of-N at the largest N; the whole curve over N is for an evaluate stage.
-    async fn best_of_n(&self, folder: &Path, questions: &Arc<Data>) -> anyhow::Result<Option<Vec<PointValue>>> {
+    /// Measures a model, and keeps its rewards item by item; none after a shutdown.
+    async fn measure(
+        &self,
+        folder: &Path,
+        data: &Arc<Data>,
+        training: Option<TrainingRunId>,
+    ) -> anyhow::Result<Option<(Found, ScoringId)>> {
+        let context = self.context;
         let asked = Asked {
             model: folder.to_owned(),
-            data: Arc::clone(questions),
+            data: Arc::clone(data),
             computing: self.computing.clone(),
             seed: 0,
-            library_dir: self.context.data_dir.clone(),
+            library_dir: context.data_dir.clone(),
             judge: self.judge.clone(),
         };
-        let found = measuring::measure(&asked, None, None, &self.context.shutdown).await?;
-        Ok(found.map(|found| found.figures.into_iter().take(1).map(|figure| value(figure.estimate)).collect()))
-    }
-
-    async fn measure(&self, folder: &Path) -> anyhow::Result<Option<Vec<PointValue>>> {
-        /// Pairs that are scored between two looks at the shutdown.
-        const PART: usize = 256;
-        let (folder, library) = (folder.to_owned(), self.context.data_dir.clone());
-        let (test, computing) = (Arc::clone(&self.test), self.computing.clone());
-        let shutdown = self.context.shutdown.clone();
-        spawn_blocking(move || {
-            let mut scorer = Scorer::open(&folder, &library, &computing)?;
-            let mut rewards = Vec::new();
-            for part in test.pairs.chunks(PART) {
-                if shutdown.is_cancelled() {
-                    return Ok(None);
-                }
-                rewards.extend(scorer.rewards(part)?.0);
+        let found = measuring::measure(&asked, Some(&context.store), None, &context.shutdown).await?;
+        let Some(found) = found else { return Ok(None) };
+        let scoring = match found.kept {
+            Some(scoring) => scoring,
+            // Figures are the point's.
+            None => {
+                measuring::keep(&context.store, &asked, &found, &[], Some((context.run, context.id())), training)
+                    .await?
             }
-            let found = values(&rewards);
-            found.map(Some).ok_or_else(|| WrongInput("no held-out pair fits into max_length".to_owned()).into())
-        })
-        .await
-        .context("a bug: measuring ended early")?
+        };
+        Ok(Some((found, scoring)))
     }
 }
 
-fn value(Estimate { metric, value, low, high, n }: Estimate) -> PointValue {
-    PointValue { metric, value, low, high, n }
+fn value(Estimate { metric, value, low, high, n }: Estimate, scoring: ScoringId) -> PointValue {
+    PointValue { metric, value, low, high, n, scoring: Some(scoring) }
 }
 
-/// Accuracy, loss and margin on held-out pairs; none without pairs.
-fn values(rewards: &[PairReward]) -> Option<Vec<PointValue>> {
-    let found = accuracy(rewards, 0)?;
+/// Accuracy, margin and loss on held-out pairs; empty without pairs.
+fn values(rewards: &[PairReward], scoring: ScoringId) -> Vec<PointValue> {
     let losses: Vec<f64> = rewards.iter().map(|pair| loss(*pair)).filter(|loss| loss.is_finite()).collect();
-    let mean = losses.iter().sum::<f64>() / losses.len() as f64;
-    let (low, high) = crate::eval::bootstrap::mean_interval(&losses, crate::eval::bootstrap::RESAMPLES, 0.95, 0)
-        .unwrap_or((mean, mean));
-    let mut values = vec![value(found.accuracy), value(found.margin)];
-    if mean.is_finite() {
-        values.push(PointValue { metric: "rm_loss".to_owned(), value: mean, low, high, n: losses.len() as u64 });
-    }
-    Some(values)
-}
-
-/// `-log sigmoid(chosen - rejected)`, without overflow.
-fn loss(pair: PairReward) -> f64 {
-    let lead = f64::from(pair.chosen) - f64::from(pair.rejected);
-    (-lead).max(0.0) + (-lead.abs()).exp().ln_1p()
+    let found = accuracy(rewards, 0).map(|found| [found.accuracy, found.margin]);
+    found.into_iter().flatten().chain(mean_estimate(LOSS, &losses, 0)).map(|found| value(found, scoring)).collect()
 }
 
 #[cfg(test)]
@@ -212,12 +201,12 @@ mod tests {
     #[test]
     fn a_point_has_accuracy_margin_and_loss_of_the_same_pairs() {
         let rewards = [(1.0, 0.0), (0.0, 2.0)].map(|(chosen, rejected)| PairReward { chosen, rejected });
-        let found = values(&rewards).unwrap();
+        let found = values(&rewards, ScoringId(1));
         let of = |name: &str| found.iter().find(|value| value.metric == name).unwrap();
         assert!((of("accuracy").value - 0.5).abs() < 1e-12 && (of("margin").value + 0.5).abs() < 1e-12);
         let expected = f64::midpoint((1.0 + (-1.0_f64).exp()).ln(), (1.0 + 2.0_f64.exp()).ln());
         assert!((of("rm_loss").value - expected).abs() < 1e-12 && of("rm_loss").n == 2);
         assert!(loss(PairReward { chosen: -1e30, rejected: 1e30 }).is_finite());
-        assert_eq!(values(&[]), None);
+        assert_eq!(values(&[], ScoringId(1)), []);
     }
 }

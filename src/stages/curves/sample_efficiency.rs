@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Drawer, MODEL};
+use super::{Drawer, MODEL, estimates};
 use crate::benchmark::Format;
 use crate::engine::{Context, Stage as _};
 use crate::stages::measuring::{Data, DataSettings, Metric};
@@ -37,6 +37,9 @@ pub struct Arm {
 pub struct SampleEfficiencySettings {
     /// What trainings start from, by names that the rows carry.
     pub arms: BTreeMap<String, Arm>,
+    /// The arm that the others are compared with, at each share; if left out, the one with a fresh model where there is just one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<String>,
     /// Shares of the set, each above 0 and up to 1.
     pub shares: Vec<f64>,
     /// Trainings at each share: each draws its pairs anew, a larger share keeps those of a smaller one.
@@ -118,6 +121,10 @@ impl SampleEfficiency {
                 return Err(("arms", format!("`{name}` is no name: letters, digits, dots, dashes and underscores")));
             }
         }
+        if settings.baseline.as_ref().is_some_and(|name| !settings.arms.contains_key(name)) {
+            let names: Vec<&str> = settings.arms.keys().map(String::as_str).collect();
+            return Err(("baseline", format!("is no arm; there are {}", names.join(", "))));
+        }
         if settings.shares.is_empty() || settings.shares.iter().any(|share| !(*share > 0.0 && *share <= 1.0)) {
             return Err(("shares", "name at least one, each above 0 and up to 1".into()));
         }
@@ -147,8 +154,9 @@ impl SampleEfficiency {
     async fn draw(&self, context: &Context<AnyStage>) -> anyhow::Result<()> {
         let settings = &self.settings;
         let source = training::source_of(context, settings.data.as_deref(), self.adapter.as_ref(), &self.base)?;
-        let test = Arc::new(source.read(&settings.test).await?);
-        let drawer = Drawer::new(context, test, &settings.computing, settings.keep_models).await?;
+        let test = source.read(&settings.test).await?;
+        let (computing, keep_models) = (&settings.computing, settings.keep_models);
+        let drawer = Drawer::new(context, &test, source.to_string(), computing, keep_models).await?;
         let drawer = match self.questions().await? {
             Some(questions) => drawer.with_questions(questions).await?,
             None => drawer,
@@ -193,7 +201,16 @@ impl SampleEfficiency {
                 }
             }
         }
-        Ok(())
+        estimates::write(context, &self.compared()).await
+    }
+
+    /// Each arm with the baseline that it is compared with.
+    fn compared(&self) -> Vec<(String, String)> {
+        let mut fresh = self.settings.arms.iter().filter(|(_, arm)| arm.init.is_some()).map(|(name, _)| name);
+        let only = fresh.next().filter(|_| fresh.next().is_none());
+        let Some(baseline) = self.settings.baseline.as_ref().or(only) else { return Vec::new() };
+        let others = self.settings.arms.keys().filter(|name| *name != baseline);
+        others.map(|name| (name.clone(), baseline.clone())).collect()
     }
 
     async fn questions(&self) -> anyhow::Result<Option<Data>> {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::task::spawn_blocking;
 
-use super::{Drawer, MODEL};
+use super::{Drawer, MODEL, estimates};
 use crate::engine::{Context, Planned, Stage as _};
 use crate::stages::train::Train;
 use crate::stages::training::{Base, Computing, FINISHED, Job, PairChoice, PairSource, Split, WrongInput};
@@ -85,11 +85,11 @@ impl Scaling {
         let AnyStage::Train(train) = &planned.stage else { anyhow::bail!("a bug: no train stage") };
         let source = source_of(context, planned, train)?;
         let pairs = Arc::new(source.read(&train.settings().pairs).await?);
-        let test = match &self.settings.data {
-            Some(data) => PairSource::Files(resolve(&self.base, data)).read(&self.settings.test).await?,
-            None => source.read(&self.settings.test).await?,
-        };
-        let drawer = Drawer::new(context, Arc::new(test), &self.settings.computing, self.settings.keep_models).await?;
+        let own = self.settings.data.as_ref().map(|data| PairSource::Files(resolve(&self.base, data)));
+        let held_out = own.as_ref().unwrap_or(&source);
+        let test = held_out.read(&self.settings.test).await?;
+        let (computing, keep_models) = (&self.settings.computing, self.settings.keep_models);
+        let drawer = Drawer::new(context, &test, held_out.to_string(), computing, keep_models).await?;
         let mut open = Vec::new();
         for seed in train.seeds() {
             let folder = train.folder(planned, &context.data_dir, seed);
@@ -132,7 +132,7 @@ impl Scaling {
             }
             drawer.clear(own).await;
         }
-        Ok(())
+        estimates::write(context, &[]).await
     }
 
     /// A decay run, but for its folder and pairs.

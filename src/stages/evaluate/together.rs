@@ -70,7 +70,7 @@ pub(super) async fn summarise(
     if let Some(base) = all.iter().find(|trained| Some(trained.place) == baseline) {
         for trained in all.iter().filter(|trained| trained.place != base.place) {
             for found in compared(data.metric, &trained.seeds, &base.seeds, seed).map_err(anyhow::Error::msg)? {
-                let details = json!({ "interval": "bootstrap over items, paired", "baseline": base.name,
+                let details = json!({ "interval": "bootstrap over seeds and items, paired", "baseline": base.name,
                                       "first": found.first, "second": found.second, "better": found.better,
                                       "worse": found.worse, "seed": seed });
                 rows.push(row(&trained.name, &found.difference, details));

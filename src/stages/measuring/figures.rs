@@ -34,9 +34,12 @@ pub fn figures(metric: Metric, rows: &[ItemRow], seed: u64) -> Result<Vec<Figure
     })
 }
 
+/// Of each figure its name and its values by item.
+pub type ItemValues = Vec<(String, Vec<Option<f64>>)>;
+
 /// The values of each item that a metric's figures are means of, by figure; none where an item has no value. So two models, or
 /// several seeds, can be put side by side item by item.
-pub fn item_values(metric: Metric, rows: &[ItemRow], seed: u64) -> Vec<(String, Vec<Option<f64>>)> {
+pub fn item_values(metric: Metric, rows: &[ItemRow], seed: u64) -> ItemValues {
     let named = |name: &str, values: Vec<Option<f64>>| vec![(name.to_owned(), values)];
     match metric {
         Metric::Accuracy => named("accuracy", rows.iter().map(pair_share).collect()),
@@ -94,9 +97,9 @@ fn accuracies(rows: &[ItemRow], seed: u64) -> Vec<Figure> {
         })
         .collect();
     if let Some(found) = pairs.and_then(|pairs| accuracy(&pairs, seed)) {
-        let details = json!({ "interval": "wilson", "bootstrap": found.bootstrap, "margin": found.margin,
-                              "reward_mean": found.reward_mean, "reward_std": found.reward_std, "ties": found.ties,
-                              "invalid": found.invalid, "left_out": left_out, "seed": seed });
+        let mut details = found.details();
+        details["left_out"] = json!(left_out);
+        details["seed"] = json!(seed);
         return vec![Figure { estimate: found.accuracy, details }];
     }
     let found = mean_estimate("accuracy", &shares, seed).map(|estimate| plain(estimate, seed));

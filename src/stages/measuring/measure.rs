@@ -141,12 +141,13 @@ fn score_all(
     Ok(Some(Found { model_mark, rows, figures, seconds, unjudged, kept: None }))
 }
 
-/// Keeps what was measured: the scoring, its items, its figures. What was taken from the database is kept anew only for a
-/// stage, whose own rows it becomes.
+/// Keeps what was measured: the scoring, its items, and these figures of it. What was taken from the database is kept anew only
+/// for a stage, whose own rows it becomes.
 pub async fn keep(
     store: &Store,
     asked: &Asked,
     found: &Found,
+    figures: &[Figure],
     stage: Option<(RunId, StageId)>,
     training: Option<TrainingRunId>,
 ) -> anyhow::Result<ScoringId> {
@@ -184,7 +185,7 @@ pub async fn keep(
         n: figure.estimate.n,
         details: figure.details.clone(),
     };
-    let figures: Vec<NewEvaluation> = found.figures.iter().map(row).collect();
+    let figures: Vec<NewEvaluation> = figures.iter().map(row).collect();
     Ok(store.write_scoring(&scoring, &found.rows, &figures).await?)
 }
 

@@ -20,10 +20,10 @@ mod side_by_side;
 
 pub use caged::judge_for;
 pub use data::{Data, DataSettings, drawn};
-pub use figures::{Figure, figures, item_values};
+pub use figures::{Figure, ItemValues, figures, item_values};
 pub use mark::model_mark;
 pub use measure::{Asked, Found, keep, measure};
-pub use side_by_side::{compared, over_seeds};
+pub use side_by_side::{compared, differences, means, over_seeds};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

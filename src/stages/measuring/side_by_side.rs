@@ -1,12 +1,12 @@
 //! Two models on the same items, and several seeds of one training.
 
 use super::Metric;
-use super::figures::item_values;
+use super::figures::{ItemValues, item_values};
 use crate::eval::compare::{Paired, Seeds, paired, seeds};
 use crate::store::evaluation::ItemRow;
 
 /// How the first model differs from the second, for each figure of the metric; over the items that all have a value of. Each
-/// comes with one or more seeds, whose values of an item are averaged.
+/// comes with one or more seeds.
 ///
 /// # Errors
 /// When the rows are not of the same items, as a sentence.
@@ -16,38 +16,9 @@ pub fn compared(
     second: &[Vec<ItemRow>],
     seed: u64,
 ) -> Result<Vec<Paired>, String> {
-    let (first, second) = (averages(metric, first, seed)?, averages(metric, second, seed)?);
-    if first.0 != second.0 {
-        return Err(DIFFERENT.to_owned());
-    }
-    let both = first.1.into_iter().zip(second.1).filter_map(|((name, first), (_, second))| {
-        let values = first.into_iter().zip(second).filter_map(|(a, b)| Some((a?, b?)));
-        let (first, second): (Vec<f64>, Vec<f64>) = values.unzip();
-        paired(&name, &first, &second, seed)
-    });
-    Ok(both.collect())
-}
-
-const DIFFERENT: &str = "the models were measured on different items";
-
-/// What tells items apart, and each figure's values of them.
-type Values = (Vec<(String, usize)>, Vec<(String, Vec<Option<f64>>)>);
-
-/// Means over seeds of each item's values; none where one of them has none.
-fn averages(metric: Metric, seeds: &[Vec<ItemRow>], seed: u64) -> Result<Values, String> {
-    let Some((first, others)) = seeds.split_first() else { return Ok((Vec::new(), Vec::new())) };
-    others.iter().try_for_each(|other| same_items(first, other))?;
-    let mut sums = item_values(metric, first, seed);
-    for other in others {
-        for ((_, sums), (_, values)) in sums.iter_mut().zip(item_values(metric, other, seed)) {
-            for (sum, value) in sums.iter_mut().zip(values) {
-                *sum = sum.zip(value).map(|(sum, value)| sum + value);
-            }
-        }
-    }
-    let mean = |sum: Option<f64>| sum.map(|sum| sum / seeds.len() as f64);
-    let means = sums.into_iter().map(|(name, sums)| (name, sums.into_iter().map(mean).collect()));
-    Ok((keys(first), means.collect()))
+    same_items(first.iter().chain(second))?;
+    let of = |all: &[Vec<ItemRow>]| all.iter().map(|rows| item_values(metric, rows, seed)).collect::<Vec<_>>();
+    Ok(differences(&of(first), &of(second), seed))
 }
 
 /// What several seeds come to together, for each figure of the metric; over the items that all have a value of.
@@ -55,23 +26,46 @@ fn averages(metric: Metric, seeds: &[Vec<ItemRow>], seed: u64) -> Result<Values,
 /// # Errors
 /// When the rows are not of the same items, as a sentence.
 pub fn over_seeds(metric: Metric, all: &[Vec<ItemRow>], seed: u64) -> Result<Vec<Seeds>, String> {
-    let Some((first, others)) = all.split_first() else { return Ok(Vec::new()) };
-    others.iter().try_for_each(|other| same_items(first, other))?;
-    let values: Vec<_> = all.iter().map(|rows| item_values(metric, rows, seed)).collect();
+    same_items(all.iter())?;
+    Ok(means(&all.iter().map(|rows| item_values(metric, rows, seed)).collect::<Vec<_>>(), seed))
+}
+
+/// As [`compared`], from values `[seed]` of the same items.
+pub fn differences(first: &[ItemValues], second: &[ItemValues], seed: u64) -> Vec<Paired> {
     let figure = |at: usize| {
-        let name = &values[0][at].0;
-        let whole: Vec<usize> =
-            (0..first.len()).filter(|&item| values.iter().all(|own| own[at].1[item].is_some())).collect();
-        let of = |own: &Vec<(String, Vec<Option<f64>>)>| whole.iter().filter_map(|&item| own[at].1[item]).collect();
-        seeds(name, &values.iter().map(of).collect::<Vec<Vec<f64>>>(), seed)
+        let whole = whole(&[first, second], at);
+        let name = &first[0][at].0;
+        paired(name, &picked(first, at, &whole), &picked(second, at, &whole), seed)
     };
-    Ok((0..values[0].len()).filter_map(figure).collect())
+    let figures = first.iter().chain(second).map(Vec::len).min().unwrap_or(0);
+    (0..figures).filter_map(figure).collect()
 }
 
-fn keys(rows: &[ItemRow]) -> Vec<(String, usize)> {
-    rows.iter().map(|row| (row.key.clone(), row.rewards.len())).collect()
+/// As [`over_seeds`], from values `[seed]` of the same items.
+pub fn means(all: &[ItemValues], seed: u64) -> Vec<Seeds> {
+    let figures = all.iter().map(Vec::len).min().unwrap_or(0);
+    (0..figures).filter_map(|at| seeds(&all[0][at].0, &picked(all, at, &whole(&[all], at)), seed)).collect()
 }
 
-fn same_items(first: &[ItemRow], second: &[ItemRow]) -> Result<(), String> {
-    if keys(first) == keys(second) { Ok(()) } else { Err(DIFFERENT.to_owned()) }
+/// The items that have a value of the figure in all.
+fn whole(all: &[&[ItemValues]], at: usize) -> Vec<usize> {
+    let columns = || all.iter().copied().flatten().map(|own| &own[at].1);
+    let items = columns().map(Vec::len).min().unwrap_or(0);
+    (0..items).filter(|&item| columns().all(|values| values[item].is_some())).collect()
+}
+
+fn picked(all: &[ItemValues], at: usize, items: &[usize]) -> Vec<Vec<f64>> {
+    all.iter().map(|own| items.iter().filter_map(|&item| own[at].1[item]).collect()).collect()
+}
+
+fn same_items<'r>(mut all: impl Iterator<Item = &'r Vec<ItemRow>>) -> Result<(), String> {
+    fn keys(rows: &[ItemRow]) -> impl Iterator<Item = (&str, usize)> {
+        rows.iter().map(|row| (row.key.as_str(), row.rewards.len()))
+    }
+    let Some(first) = all.next() else { return Ok(()) };
+    if all.all(|other| keys(first).eq(keys(other))) {
+        Ok(())
+    } else {
+        Err("the models were measured on different items".to_owned())
+    }
 }

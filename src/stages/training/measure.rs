@@ -1,7 +1,5 @@
 //! A measurement on pairs as a row, and what is computed on.
 
-use serde_json::json;
-
 use crate::eval::{Accuracy, Estimate};
 use crate::store::training::NewEvaluation;
 use crate::train::ScoreSettings;
@@ -26,9 +24,7 @@ pub(super) fn evaluation(found: &Accuracy) -> NewEvaluation {
         high,
         confidence: CONFIDENCE,
         n,
-        details: json!({ "interval": "wilson", "bootstrap": found.bootstrap, "margin": found.margin,
-                         "reward_mean": found.reward_mean, "reward_std": found.reward_std, "ties": found.ties,
-                         "invalid": found.invalid }),
+        details: found.details(),
     }
 }
 
