@@ -21,6 +21,8 @@ pub enum CodeTest {
         setup: String,
         /// The assertions.
         tests: Vec<String>,
+        /// The function that they call, by the name that the set's own solution gives it.
+        entry_point: Option<String>,
     },
 }
 
@@ -29,7 +31,9 @@ impl CodeTest {
     pub(super) fn text(&self) -> String {
         match self {
             Self::HumanEval { prompt, test, entry_point } => format!("{prompt}\0{test}\0{entry_point}"),
-            Self::Mbpp { setup, tests } => format!("{setup}\0{}", tests.join("\0")),
+            Self::Mbpp { setup, tests, entry_point } => {
+                format!("{setup}\0{}\0{}", tests.join("\0"), entry_point.as_deref().unwrap_or_default())
+            }
         }
     }
 }

@@ -38,7 +38,8 @@ pub(super) fn humaneval(row: &Row) -> RecordResult<Item> {
 }
 
 /// MBPP (Austin et al. 2021): `text` of the full set, `prompt` of the sanitized one; the tests are shown to the model, as
-/// in the paper, for they alone name the function.
+/// in the paper, for they alone name the function. Which of the names in them it is, the set's own solution says: it may be
+/// that of a builtin.
 pub(super) fn mbpp(row: &Row) -> RecordResult<Item> {
     let asked = if row.get("text").is_some() { row.text("text")? } else { row.text("prompt")? };
     let tests = row.some_texts("test_list")?;
@@ -49,5 +50,10 @@ pub(super) fn mbpp(row: &Row) -> RecordResult<Item> {
     setup.extend(row.optional_text("test_setup_code")?.filter(|code| !code.trim().is_empty()));
     let setup = setup.join("\n").replace("\r\n", "\n");
     let prompt = format!("{}\nYour code should pass these tests:\n\n{}\n", asked.trim_end(), tests.join("\n"));
-    Ok(Item::new(row.name("task_id")?, String::new(), prompt, Task::Code(CodeTest::Mbpp { setup, tests })))
+    let solution = row.optional_text("code")?.unwrap_or_default();
+    let mut defined =
+        solution.lines().filter_map(|line| line.strip_prefix("def ")?.split_once('(').map(|(name, _)| name.trim()));
+    let entry_point = defined.rfind(|name| tests[0].contains(&format!("{name}("))).map(str::to_owned);
+    let task = Task::Code(CodeTest::Mbpp { setup, tests, entry_point });
+    Ok(Item::new(row.name("task_id")?, String::new(), prompt, task))
 }

@@ -106,7 +106,8 @@ fn code_questions_have_their_tests_and_show_those_of_mbpp() {
     let mbpp = load("mbpp-sanitized.json").items.remove(0);
     assert!(mbpp.prompt.contains("assert math.isclose(root(9), 3)"), "{}", mbpp.prompt);
     assert!(
-        matches!(&mbpp.task, Task::Code(CodeTest::Mbpp { setup, tests }) if setup == "import math" && tests.len() == 1)
+        matches!(&mbpp.task, Task::Code(CodeTest::Mbpp { setup, tests, entry_point }) if setup == "import math" && tests.len() == 1
+            && entry_point.as_deref() == Some("root"))
     );
 }
 

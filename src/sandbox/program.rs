@@ -36,14 +36,15 @@ impl Program {
         Self { answer, context, tests, entry_point: Some(entry_point.to_owned()) }
     }
 
-    /// Of an item of MBPP (Austin et al., 2021): `setup` is its set-up code or its imports, `tests` its assertions.
-    pub fn mbpp(answer: &str, setup: &str, tests: &[String]) -> Self {
+    /// Of an item of MBPP (Austin et al., 2021): `setup` is its set-up code or its imports, `tests` its assertions, which
+    /// call `entry_point`.
+    pub fn mbpp(answer: &str, setup: &str, tests: &[String], entry_point: Option<&str>) -> Self {
         let code = code_from_answer(answer).code;
         Self {
             answer: format!("{setup}\n{code}\n"),
             context: format!("{setup}\n"),
             tests: tests.join("\n"),
-            entry_point: None,
+            entry_point: entry_point.map(str::to_owned),
         }
     }
 }
@@ -95,7 +96,7 @@ mod tests {
     #[test]
     fn an_answer_never_stands_beside_its_tests() {
         let tests = vec!["assert twice(2) == 4".to_owned()];
-        let found = Program::mbpp("```\ndef twice(x):\n    return 2 * x\n```", "import math", &tests);
+        let found = Program::mbpp("```\ndef twice(x):\n    return 2 * x\n```", "import math", &tests, None);
         assert_eq!(found.answer, "import math\ndef twice(x):\n    return 2 * x\n");
         assert_eq!((found.context.as_str(), found.tests.as_str()), ("import math\n", "assert twice(2) == 4"));
     }

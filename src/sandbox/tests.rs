@@ -66,7 +66,12 @@ async fn items_of_both_sets_run() {
         assert_eq!(sandbox().await.run(&item, &limits).await.unwrap().passed(), passes, "{answer}");
     }
     let tests = ["assert same((3, 4), (4, 5)) == (4,)", "assert set(same((1,), (1, 1))) == {1}"].map(str::to_owned);
-    let item = Program::mbpp("```python\ndef same(a, b):\n    return tuple(set(a) & set(b))\n```", "", &tests);
+    let item =
+        Program::mbpp("```python\ndef same(a, b):\n    return tuple(set(a) & set(b))\n```", "", &tests, Some("same"));
+    assert_eq!(sandbox().await.run(&item, &limits).await.unwrap(), Verdict::Passed);
+    // The published set has such a function.
+    let tests = ["assert sum(10, 15) == 6".to_owned()];
+    let item = Program::mbpp("def sum(a, b): return 6", "", &tests, Some("sum"));
     assert_eq!(sandbox().await.run(&item, &limits).await.unwrap(), Verdict::Passed);
 }
 
@@ -75,13 +80,14 @@ async fn values_arrive_as_they_were_and_arguments_changed_in_place_are_seen() {
     let same = "def f(x): return x\ndef push(xs): xs.append(9)\ndef many(): return (x for x in range(3))\n";
     let tests = "
 for value in [None, True, 3, 2**70, -0.5, float('inf'), 'a\\u00e9\\ud800', b'\\x00', 1j, [1, (2, [3])], {1, 2},
-              {(1, 2): [3], None: {}}, frozenset([1]), range(1, 9, 2), [], (), '']:
+              {(1, 2): [3], None: {}}, frozenset([1]), range(1, 9, 2), [], (), '', int, [str, dict]]:
     assert f(value) == value and type(f(value)) is type(value), value
 assert f(float('nan')) != f(float('nan'))
 xs = [1]
 push(xs)
 assert xs == [1, 9]
 assert list(many()) == [0, 1, 2]
+assert f(sys.getsizeof(())) == sys.getsizeof(())
 try:
     f(1, 2)
     assert False

@@ -163,7 +163,8 @@ impl Store {
 /// All of it as one statement, which is one transaction and one round trip.
 ///
 /// An id that is there, an answer that is there and a task that has ended are passed over: a commit whose reply was lost
-/// is sent again. Tasks are found by their primary key, never by way of all that the worker has leased.
+/// is sent again. Tasks are found by their primary key, never by way of all that the worker has leased; requests under way one
+/// by one (`lateral` and `limit` leave no other plan): a join reads the whole index, which is full of those that were deleted.
 pub(super) fn statement(inputs: Inputs) -> String {
     let answers = match inputs {
         Inputs::Snippets => {
@@ -218,8 +219,10 @@ pub(super) fn statement(inputs: Inputs) -> String {
              where not exists (select from tasks t where t.stage_id = $2 and t.sample = r.sample
                  and t.state <> 'leased' and t.input_id = coalesce(r.own_id, r.snippet_id))),
          left_off as (
-             delete from requests_under_way u using unnest($34::bytea[]) e (key)
-             where u.request_key = e.key and u.worker_id = $29 and u.stage_id = $2)
+             delete from requests_under_way where ctid = any(array(
+                 select u.ctid from unnest($34::bytea[]) e (key) cross join lateral (
+                     select ctid from requests_under_way
+                     where request_key = e.key and worker_id = $29 and stage_id = $2 limit 1) u)))
          update tasks t set state = f.state, worker_id = null
          from unnest($30::bigint[], $31::int[], $32::text[]) f (input_id, sample, state)
          where t.stage_id = $2 and t.input_id = f.input_id and t.sample = f.sample

@@ -251,9 +251,9 @@ impl Store {
         let (columns, tables) = inputs.shown();
         let statement = format!(
             "with leased as (update tasks set state = 'leased', worker_id = $2
-                 where (stage_id, input_id, sample) in (
-                     select stage_id, input_id, sample from tasks where stage_id = $1 and state = 'ready'
-                     order by input_id, sample limit $3 for update skip locked)
+                 where ctid = any(array(
+                     select ctid from tasks where stage_id = $1 and state = 'ready'
+                     order by input_id, sample limit $3 for update skip locked))
                  returning input_id as id, sample)
              select i.id as input_id, i.sample, {columns} from leased i {tables} order by i.id, i.sample"
         );

@@ -37,14 +37,13 @@ impl Store {
         let bytes: Vec<&[u8]> = keys.iter().map(<[u8; 16]>::as_slice).collect();
         let mine: Vec<Vec<u8>> = self
             .retrying(|| async {
-                // The second half is for a statement whose reply was lost.
+                // Its own are there already where the reply of the statement before was lost.
                 sqlx::query_scalar(
-                    "with entered as (
-                         insert into requests_under_way (request_key, worker_id, stage_id)
-                         select key, $2, $3 from unnest($1::bytea[]) key on conflict do nothing returning request_key)
-                     select request_key from entered
-                     union all select request_key from requests_under_way
-                     where request_key = any($1) and worker_id = $2 and stage_id = $3",
+                    "insert into requests_under_way as u (request_key, worker_id, stage_id)
+                     select key, $2, $3 from unnest($1::bytea[]) key
+                     on conflict (request_key) do update set stage_id = u.stage_id
+                     where u.worker_id = excluded.worker_id and u.stage_id = excluded.stage_id
+                     returning request_key",
                 )
                 .bind(&bytes)
                 .bind(worker)

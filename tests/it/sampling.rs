@@ -183,6 +183,40 @@ async fn a_sampling_that_is_killed_goes_on_with_the_same_samples_and_pays_for_no
     assert_eq!(site.number(twice).await, 0);
 }
 
+/// A program in a code block, right about half the time, and now and then no program at all.
+fn programs(question: &Question) -> Reply {
+    let name = question.prompt.split("assert ").nth(1).unwrap().split('(').next().unwrap();
+    let body = match dice(question) {
+        0..120 => "return 2 * x",
+        120..220 => "return x",
+        _ => "return 2 *",
+    };
+    Reply::Text(format!("Sample {}:\n```python\ndef {name}(x):\n    {body}\n```\n", question.reference))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_that_an_endpoint_writes_are_run_against_the_tests_of_their_questions() {
+    let server = ModelServer::start(Duration::from_millis(1), programs).await;
+    let site = training::site().await;
+    lay(&site, &server.url, MEASURING);
+    // As MBPP is published; the second function has the name of a builtin.
+    let questions = ["twice", "sum", "double"].into_iter().zip(900..).map(|(name, id)| {
+        let tests = [format!("assert {name}(2) == 4"), format!("assert {name}(-1) == -2")];
+        json!({"task_id": id, "text": "Write a function that gives twice a number.", "test_setup_code": "",
+               "code": format!("def {name}(x):\r\n  return 2*x"), "test_list": tests, "challenge_test_list": []})
+        .to_string()
+    });
+    site.write("questions.jsonl", questions.collect::<Vec<_>>().join("\n"));
+    training::run(&site, "run pipeline.toml").await.with(0);
+    let right = site.number("select count(*) from samples where text like '%return 2 * x%'").await;
+    let all = 3 * SAMPLES as i64;
+    assert!(right > 4 && right < all - 4, "{right}");
+    let judged = "select count(*) from samples s join questions q on q.id = s.question_id
+                  join evaluation_items i on i.key = q.key where i.correct[s.sample + 1] = (s.text like '%return 2 * x%')";
+    assert_eq!(site.number(judged).await, all);
+    assert!((value(&site, "random@8").await - right as f64 / all as f64).abs() < 1e-9);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn samples_are_estimated_from_the_file_and_limited_capped_and_told_apart_when_it_changes() {
     let server = ModelServer::start(Duration::from_millis(1), half_right).await;

@@ -1,5 +1,5 @@
 # Runs the tests of an answer, which lives in another process: its functions stand here as calls through the channel.
-import ast, builtins, collections, copy, itertools, math, re, traceback
+import ast, builtins, collections, copy, itertools, math, re, sys, traceback
 
 
 class Fault(BaseException):
@@ -60,7 +60,7 @@ def judge():
     names = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     called = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
     # The answer gives what nobody else does; it never stands in for a builtin or for a name of the context.
-    for module in (collections, copy, itertools, math, re):
+    for module in (collections, copy, itertools, math, re, sys):
         if module.__name__ not in called:
             scope.setdefault(module.__name__, module)
     for name in names - set(scope) - set(dir(builtins)):

@@ -35,7 +35,7 @@ impl Judge for Caged {
     fn judge(&self, test: &CodeTest, answer: &str) -> Verdict {
         let program = match test {
             CodeTest::HumanEval { prompt, test, entry_point } => Program::human_eval(prompt, answer, test, entry_point),
-            CodeTest::Mbpp { setup, tests } => Program::mbpp(answer, setup, tests),
+            CodeTest::Mbpp { setup, tests, entry_point } => Program::mbpp(answer, setup, tests, entry_point.as_deref()),
         };
         match self.runtime.block_on(self.sandbox.run(&program, &Limits::default())) {
             Ok(sandbox::Verdict::Passed) => Verdict::Passed,

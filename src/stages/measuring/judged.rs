@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn programs_are_judged_by_a_judge_alone() {
-        let test = CodeTest::Mbpp { setup: String::new(), tests: vec!["assert f()".into()] };
+        let test = CodeTest::Mbpp { setup: String::new(), tests: vec!["assert f()".into()], entry_point: None };
         let item = item(Task::Code(test), &["good = 1", "bad = 1", "odd = 1", "Prose alone, sorry."]);
         let error = judge(std::slice::from_ref(&item), None).unwrap_err();
         assert!(error.is::<WrongInput>() && error.to_string().contains("sandbox"), "{error}");
