@@ -102,6 +102,8 @@ struct Side<'v> {
     means: Vec<f64>,
     mean: f64,
     widen: f64,
+    /// The least and the greatest value: no mean lies beyond them, however much it was widened.
+    range: (f64, f64),
 }
 
 impl<'v> Side<'v> {
@@ -113,7 +115,9 @@ impl<'v> Side<'v> {
         let mean = means.iter().sum::<f64>() / k as f64;
         let few = if k > 1 { (k as f64 / (k - 1) as f64).sqrt() } else { 1.0 };
         let widen = few * student(freedom).map_or(1.0, |quantile| quantile / Z95);
-        (items > 0).then_some(Self { values, items, means, mean, widen })
+        let all = || values.iter().flatten().copied();
+        let range = (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
+        (items > 0).then_some(Self { values, items, means, mean, widen, range })
     }
 
     /// The mean over these items and as many seeds as there are, chosen anew.
@@ -126,7 +130,8 @@ impl<'v> Side<'v> {
             sum += items.iter().map(|&item| self.values[own][item]).sum::<f64>();
         }
         // The deviation by the choice of seeds over all items is widened, the rest is as it was drawn.
-        sum / (k * items.len()) as f64 + (self.widen - 1.0) * (by_seeds / k as f64 - self.mean)
+        let drawn = sum / (k * items.len()) as f64 + (self.widen - 1.0) * (by_seeds / k as f64 - self.mean);
+        drawn.clamp(self.range.0, self.range.1)
     }
 }
 
@@ -224,6 +229,8 @@ mod tests {
         assert_eq!((found.mean.metric.as_str(), found.mean.n, found.seeds), ("mean_accuracy", 2, 3));
         let alone = seeds("accuracy", &[vec![1.0, 0.0]], 0).unwrap();
         assert!(alone.spread.abs() < 1e-12 && alone.mean.low < 0.5 && alone.mean.high > 0.5);
+        let far = seeds("accuracy", &[vec![0.0, 0.0, 1.0], vec![1.0, 1.0, 1.0]], 0).unwrap().mean;
+        assert!(far.low >= 0.0 && far.high <= 1.0, "no share lies beyond 0 and 1: {far:?}");
         assert_eq!(seeds("accuracy", &[], 0), None);
     }
 }

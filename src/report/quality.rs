@@ -78,7 +78,7 @@ impl Histogram {
     }
 }
 
-/// A share with its bootstrap interval; of nothing, 0 with the whole range.
+/// A share with the interval of [`Tally::estimate`]; of nothing, 0 with the whole range.
 pub fn share(metric: &str, successes: i64, n: i64) -> Estimate {
     let found = Tally::of(successes as u64, n as u64).estimate(metric, SEED);
     found.unwrap_or(Estimate { metric: metric.to_owned(), value: 0.0, low: 0.0, high: 1.0, n: 0 })

@@ -84,7 +84,6 @@ fn batches() -> Vec<Batch> {
             chosen: text(*chosen, at + 10),
             rejected: text(*rejected, at + 20),
             margin: 0.1 * at as f32,
-            group: String::new(),
         })
         .collect();
     let layout = Layout::Packed { row_length: 192 };

@@ -26,9 +26,7 @@ pub(super) async fn write(context: &Context<AnyStage>, compared: &[(String, Stri
     // Places in the order of their first points; in each the points of every arm.
     let mut places: Vec<Vec<&LatestPoint>> = Vec::new();
     for point in &points {
-        let same =
-            |other: &&LatestPoint| (&other.metric, other.share, other.step) == (&point.metric, point.share, point.step);
-        match places.iter_mut().find(|place| place.iter().all(same)) {
+        match places.iter_mut().find(|place| at(place[0]) == at(point)) {
             Some(place) => place.push(point),
             None => places.push(vec![point]),
         }
@@ -56,6 +54,11 @@ pub(super) async fn write(context: &Context<AnyStage>, compared: &[(String, Stri
         }
     }
     Ok(store.write_curve_estimates(stage, context.run, &estimates).await?)
+}
+
+/// Where a point lies, and of what metric it is.
+fn at(point: &LatestPoint) -> (&str, Option<f64>, Option<i64>) {
+    (&point.metric, point.share, point.step)
 }
 
 /// Identifiers, in ascending order as the points are.

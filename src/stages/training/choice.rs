@@ -82,8 +82,8 @@ impl PairChoice {
         Ok((compile(&self.repositories)?, compile(&self.except)?))
     }
 
-    /// Keeps what is meant of `pairs`, in their order. Whether a limit leaves a pair follows from its id, not from the
-    /// pairs beside it.
+    /// Keeps what is meant of `pairs`, in their order. Whether a limit leaves a pair follows from what it says, not
+    /// from its id or the pairs beside it.
     pub(super) fn choose(&self, pairs: Vec<Pair>) -> Result<Vec<Pair>, String> {
         let (only, except) = self.patterns()?;
         let matches = |patterns: &[glob::Pattern], name: &str| patterns.iter().any(|pattern| pattern.matches(name));
@@ -96,7 +96,7 @@ impl PairChoice {
         let Some(limit) = self.limit.filter(|limit| *limit < kept.len()) else { return Ok(kept) };
         // The pairs with the least keys: a larger limit keeps what a smaller one kept.
         let mut keys: Vec<(u64, usize)> =
-            kept.iter().enumerate().map(|(at, pair)| (key(self.seed, pair.id), at)).collect();
+            kept.iter().enumerate().map(|(at, pair)| (draw(self.seed, pair), at)).collect();
         keys.sort_unstable();
         let mut keep = vec![false; kept.len()];
         keys[..limit].iter().for_each(|&(_, at)| keep[at] = true);
@@ -109,12 +109,21 @@ impl PairChoice {
     }
 }
 
-fn key(seed: u64, pair: i64) -> u64 {
+/// A number by chance that follows from a pair's texts: ids are given in the order of arrival, which no other run repeats.
+pub(super) fn draw(seed: u64, pair: &Pair) -> u64 {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&seed.to_le_bytes()).update(&pair.to_le_bytes());
+    hasher.update(&seed.to_le_bytes());
+    add_texts(&mut hasher, pair);
     let mut bytes = [0; 8];
     bytes.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
     u64::from_le_bytes(bytes)
+}
+
+/// Adds what a pair says.
+pub(super) fn add_texts(hasher: &mut blake3::Hasher, pair: &Pair) {
+    for text in [&pair.prompt, &pair.chosen, &pair.rejected] {
+        hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+    }
 }
 
 #[cfg(test)]
@@ -123,7 +132,7 @@ mod tests {
     use super::*;
 
     fn pair(id: i64, repository: &str) -> Pair {
-        let text = || "x".to_owned();
+        let text = || format!("{id}");
         let (prompt, chosen, rejected) = (text(), text(), text());
         Pair { id, prompt, chosen, rejected, margin: 0.0, repository: repository.to_owned(), split: None }
     }
@@ -140,6 +149,12 @@ mod tests {
         assert!(few.iter().all(|pair| more.contains(pair)) && few.is_sorted());
         assert_ne!(few, choose(10, 2));
         assert_eq!(choose(1000, 1).len(), 100);
+        // Other ids, the same texts.
+        let choice = PairChoice { limit: Some(10), seed: 1, ..PairChoice::default() };
+        let others = (0..100).rev().map(|id| Pair { id: 500 - id, ..pair(id, "") }).collect();
+        let mut texts: Vec<i64> = choice.choose(others).unwrap().iter().map(|pair| 500 - pair.id).collect();
+        texts.sort_unstable();
+        assert_eq!(texts, few);
     }
 
     #[test]

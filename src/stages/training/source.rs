@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use futures::TryStreamExt as _;
 use tokio::task::spawn_blocking;
 
+use super::choice::{add_texts, draw};
 use super::{Adapter, PairChoice, WrongInput, contamination};
 use crate::benchmark::{self, Format, Reasons};
 use crate::engine::{Context, Stage as _};
@@ -59,9 +60,7 @@ impl Pairs {
     fn new(pairs: Vec<Pair>) -> Self {
         let mut hasher = blake3::Hasher::new();
         for pair in &pairs {
-            for text in [&pair.prompt, &pair.chosen, &pair.rejected] {
-                hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
-            }
+            add_texts(&mut hasher, pair);
             hasher.update(&pair.margin.to_le_bytes());
         }
         Self { pairs, mark: hasher.finalize().to_hex()[..32].to_owned(), left_out: Reasons::default() }
@@ -161,7 +160,12 @@ impl PairSource {
         }
         let mut left_out = Reasons::default();
         let mut pairs = match self {
-            Self::Stage { store, stage, .. } => stored_pairs(store, *stage, split).try_concat().await?,
+            Self::Stage { store, stage, .. } => {
+                let mut pairs = stored_pairs(store, *stage, split).try_concat().await?;
+                // So that the same pairs in another database train the same model.
+                pairs.sort_by_cached_key(|pair| draw(0, pair));
+                pairs
+            }
             Self::Files(path) => {
                 let path = path.clone();
                 let read = move || {

@@ -234,14 +234,7 @@ impl Encoder {
             };
             let mut answers = encoded.answers.into_iter();
             let (chosen, rejected) = (answers.next().unwrap_or_default(), answers.next().unwrap_or_default());
-            let tokenised = Tokenised {
-                id: pair.id,
-                prompt: encoded.prompt,
-                chosen,
-                rejected,
-                margin: pair.margin,
-                group: pair.repository.clone(),
-            };
+            let tokenised = Tokenised { id: pair.id, prompt: encoded.prompt, chosen, rejected, margin: pair.margin };
             part.counts.kept += 1;
             part.counts.cut_prompts += u64::from(encoded.cut_prompt);
             part.counts.cut_answers += u64::from(encoded.cut_answer);

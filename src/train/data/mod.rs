@@ -4,8 +4,8 @@
 //! files, database ──> Pair ──Encoder──> Tokenised ──Epoch──> a step's pairs ──step_batches──> Batch
 //! ```
 //!
-//! Invariants: the order of what is read decides the order of what comes out, whatever the number of threads; order and
-//! selection depend on seeds alone, on every machine; nothing is cut or left out uncounted, and the token that a reward is
+//! Invariants: the order of what is read decides the order of what comes out, whatever the number of threads; the
+//! order of an epoch depends on its seed alone, on every machine; nothing is cut or left out uncounted, and the token that a reward is
 //! read at is never cut off. Running a batch is left to `train::model`.
 
 pub mod batch;

@@ -104,7 +104,6 @@ mod tests {
                 chosen: tokens(chosen),
                 rejected: tokens(rejected),
                 margin: n as f32,
-                group: String::new(),
             })
             .collect()
     }

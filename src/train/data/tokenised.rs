@@ -15,8 +15,6 @@ pub struct Tokenised {
     pub rejected: Vec<u32>,
     /// How much better the better one is.
     pub margin: f32,
-    /// The repository, if known.
-    pub group: String,
 }
 
 impl Tokenised {

@@ -89,7 +89,6 @@ impl Case {
                 chosen: pair.chosen.clone(),
                 rejected: pair.rejected.clone(),
                 margin: 0.0,
-                group: String::new(),
             })
             .collect();
         let settings = BatchSettings { layout, micro_tokens: 1000, lm: true, sorted: false, pad: 0 };

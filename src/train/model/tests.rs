@@ -42,7 +42,6 @@ fn pairs() -> Vec<Tokenised> {
         chosen: text(*chosen, at + 10),
         rejected: text(*rejected, at + 20),
         margin: 0.25 * at as f32,
-        group: String::new(),
     };
     lengths.iter().enumerate().map(pair).collect()
 }
@@ -274,7 +273,6 @@ fn rows_of_several_blocks_give_what_short_rows_give() {
         chosen: text(40 + 3 * at, at + 10),
         rejected: text(60 - at, at + 20),
         margin: 0.25,
-        group: String::new(),
     };
     let pairs: Vec<_> = (0..5).map(pair).collect();
     for config in [config(), other()] {
