@@ -1,5 +1,7 @@
 //! `describe`: a model writes the instruction that a person could have given to get the snippet.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +42,7 @@ pub struct DescribeSettings {
 #[derive(Debug)]
 pub struct Describe {
     /// The work on rows.
-    pub work: RowWork,
+    pub work: Arc<RowWork>,
 }
 
 impl Describe {
@@ -62,7 +64,7 @@ impl Describe {
             on_failure,
             whole,
         )?;
-        Ok(Self { work })
+        Ok(Self { work: Arc::new(work) })
     }
 }
 

@@ -1,6 +1,8 @@
 //! `generate`: a model writes code for a description, in the role that the stage is given, or answers a benchmark's question,
 //! as often as it is asked.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -50,7 +52,7 @@ pub(super) fn one() -> u32 {
 #[derive(Debug)]
 pub struct Generate {
     /// The work on rows.
-    pub work: RowWork,
+    pub work: Arc<RowWork>,
 }
 
 impl Generate {
@@ -75,7 +77,7 @@ impl Generate {
         };
         let work =
             RowWork::new(inputs, role, samples, &endpoint, endpoints, &prompt, variables, sampling, on_failure, read)?;
-        Ok(Self { work })
+        Ok(Self { work: Arc::new(work) })
     }
 
     /// Whether it answers questions, not descriptions.

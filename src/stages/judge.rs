@@ -1,6 +1,8 @@
 //! `judge`: a model says which side of a pair is better, without being told which one is chosen. It is shown both in an order
 //! that the pair's texts decide, half of them with the chosen side second, so that a bias by position shows.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +49,7 @@ fn whole() -> f64 {
 #[derive(Debug)]
 pub struct Judge {
     /// The work on rows.
-    pub work: RowWork,
+    pub work: Arc<RowWork>,
 }
 
 impl Judge {
@@ -76,7 +78,7 @@ impl Judge {
             verdict,
         )?;
         work.draw = Some(PairDraw { share, limit, seed });
-        Ok(Self { work })
+        Ok(Self { work: Arc::new(work) })
     }
 
     /// Judges what is drawn of the pairs, once all are there: which are drawn depends on all of them.

@@ -163,8 +163,9 @@ impl Store {
 /// All of it as one statement, which is one transaction and one round trip.
 ///
 /// An id that is there, an answer that is there and a task that has ended are passed over: a commit whose reply was lost
-/// is sent again. Tasks are found by their primary key, never by way of all that the worker has leased; requests under way one
-/// by one (`lateral` and `limit` leave no other plan): a join reads the whole index, which is full of those that were deleted.
+/// is sent again. Tasks and requests under way are found one by one, by their primary keys; `lateral` with `limit`, and a
+/// subquery for one value, leave no other plan. As a join it is planned while the tables are small, and then every commit
+/// reads all tasks of the stage, or an index that is full of deleted requests.
 pub(super) fn statement(inputs: Inputs) -> String {
     let answers = match inputs {
         Inputs::Snippets => {
@@ -216,17 +217,19 @@ pub(super) fn statement(inputs: Inputs) -> String {
              from unnest($24::bigint[], $25::bigint[], $26::int[], $27::text[], $28::text[])
                   r (snippet_id, own_id, sample, class, message)
              {tables}
-             where not exists (select from tasks t where t.stage_id = $2 and t.sample = r.sample
-                 and t.state <> 'leased' and t.input_id = coalesce(r.own_id, r.snippet_id))),
+             where coalesce((select t.state from tasks t where t.stage_id = $2 and t.sample = r.sample
+                 and t.input_id = coalesce(r.own_id, r.snippet_id)), 'leased') = 'leased'),
          left_off as (
              delete from requests_under_way where ctid = any(array(
                  select u.ctid from unnest($34::bytea[]) e (key) cross join lateral (
                      select ctid from requests_under_way
                      where request_key = e.key and worker_id = $29 and stage_id = $2 limit 1) u)))
          update tasks t set state = f.state, worker_id = null
-         from unnest($30::bigint[], $31::int[], $32::text[]) f (input_id, sample, state)
-         where t.stage_id = $2 and t.input_id = f.input_id and t.sample = f.sample
-           and (t.state, t.worker_id) is not distinct from ('leased', $29)"
+         from (select found.ctid, e.state from unnest($30::bigint[], $31::int[], $32::text[]) e (input_id, sample, state)
+             cross join lateral (
+                 select ctid from tasks
+                 where stage_id = $2 and input_id = e.input_id and sample = e.sample limit 1) found) f
+         where t.ctid = f.ctid and (t.state, t.worker_id) is not distinct from ('leased', $29)"
     )
 }
 
@@ -310,4 +313,81 @@ impl<'f> Rows<'f> {
 
 fn column<'r, Row, T>(rows: &'r [Row], of: impl Fn(&'r Row) -> T) -> Vec<T> {
     rows.iter().map(of).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::runs::NewRun;
+    use super::super::testing::TestDatabase;
+    use super::*;
+
+    async fn lease(store: &Store, from: i64, to: i64) {
+        let all = "insert into tasks (stage_id, input_id, state, worker_id)
+                   select 1, n, 'leased', 1 from generate_series($1, $2) n";
+        sqlx::query(all).bind(from).bind(to).execute(store.pool()).await.unwrap();
+    }
+
+    /// Answers one input and rejects the next; the entries of the queue and of its indexes that were read for it.
+    async fn commit(store: &Store, run: RunId, input: i64) -> i64 {
+        let sink = AnswerSink {
+            run,
+            stage: StageId(1),
+            worker: WorkerId(1),
+            inputs: Inputs::Snippets,
+            role: String::new(),
+            endpoint: String::new(),
+            model: String::new(),
+        };
+        let answered = Ending::Answered { text: "sorts".into(), blocks: 0, call: CallId(1) };
+        let rejected = Ending::Rejected { class: "empty".into(), message: String::new() };
+        let finished = [(input, answered), (input + 1, rejected)].map(|(input_id, ending)| Finished {
+            input_id,
+            snippet_id: Some(input_id),
+            sample: 0,
+            calls: Vec::new(),
+            ending,
+            entered: Some([input_id as u8; 16]),
+        });
+        let (rows, statement) = (Rows::of(sink.inputs, &finished), statement(sink.inputs));
+        let mut transaction = store.writers().begin().await.unwrap();
+        rows.bind(&statement, &sink).execute(&mut *transaction).await.unwrap();
+        let read = "select sum(pg_stat_get_xact_tuples_returned(oid) + pg_stat_get_xact_tuples_fetched(oid))::bigint
+                    from pg_class where oid = 'tasks'::regclass
+                        or oid in (select indexrelid from pg_index where indrelid = 'tasks'::regclass)";
+        let read = sqlx::query_scalar(read).fetch_one(&mut *transaction).await.unwrap();
+        transaction.commit().await.unwrap();
+        read
+    }
+
+    #[tokio::test]
+    async fn a_commit_reads_its_own_tasks_only_however_long_the_queue_has_become_since_it_was_planned() {
+        let test = TestDatabase::new().await;
+        let store = Store::from(test.database.clone());
+        let inputs = "
+            with s as (insert into stages (fingerprint, kind, name, settings) values ('s', 'parse', 's', '{}')
+                returning id),
+            h as (insert into shards (stage_id, ordinal, name, kind, bytes, repository)
+                select id, 0, 'h', 'folder', 1, 'r' from s returning id, stage_id),
+            d as (insert into documents (stage_id, shard_id, entry, repository, path, content, content_hash, bytes,
+                    lines, longest_line, mean_line, alphanumeric_share, comment_share, parse_errors)
+                select stage_id, id, 0, 'r', 'p', 'c', '', 1, 1, 1, 1, 1, 0, 0 from h returning id, stage_id)
+            insert into snippets (stage_id, document_id, ordinal, unit, name, qualified_name, start_line, end_line,
+                signature, text, token_estimate)
+            select stage_id, id, n, 'function', 'n', 'q', 1, 2, 'def n()', 'c', 1 from d, generate_series(1, 4) n";
+        sqlx::query(inputs).execute(store.pool()).await.unwrap();
+        let text = String::new;
+        let new = NewRun { pipeline: text(), file: text(), definition: text(), options: serde_json::json!({}) };
+        let run = store.enter_run(&new, &[]).await.unwrap();
+        lease(&store, 1, 50).await;
+        commit(&store, run, 1).await;
+        lease(&store, 51, 20_000).await;
+        let read = commit(&store, run, 3).await;
+        assert!((2..50).contains(&read), "{read} rows");
+        let ended = "select array_agg(state order by input_id) from tasks where state <> 'leased'";
+        let ended: Vec<String> = sqlx::query_scalar(ended).fetch_one(store.pool()).await.unwrap();
+        assert_eq!(ended, ["done", "rejected", "done", "rejected"]);
+        let rejections = "select count(*) from rejections";
+        assert_eq!(sqlx::query_scalar::<_, i64>(rejections).fetch_one(store.pool()).await.unwrap(), 2);
+    }
 }

@@ -73,6 +73,11 @@ pub struct Follow {
 }
 
 impl Follow {
+    /// Whether there may be inputs that were there before it began.
+    pub fn is_behind(&self) -> bool {
+        !self.started || self.first_round_after.is_some()
+    }
+
     /// Whether everything that was written before the first call of this has been seen; call it once inputs have ended.
     pub async fn is_complete(&mut self, store: &Store) -> StoreResult<bool> {
         if self.first_round_after.is_some() {
@@ -137,8 +142,8 @@ pub struct Claimed {
     pub snippet_id: Option<i64>,
 }
 
-/// Inputs taken up in one round at most.
-const FEED_ROWS: i64 = 20_000;
+/// Inputs taken up in one round at most: few enough that the first call need not wait long.
+const FEED_ROWS: i64 = 2000;
 
 impl Store {
     /// Queues tasks for inputs that appeared since the last call; the number of inputs looked at.

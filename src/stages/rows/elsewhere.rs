@@ -43,6 +43,11 @@ impl Elsewhere {
         }
     }
 
+    /// Whether it is time to look.
+    pub fn is_due(&self) -> bool {
+        self.at.is_some_and(|at| at <= Instant::now())
+    }
+
     /// Whether no row waits.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()

@@ -11,6 +11,7 @@ mod elsewhere;
 pub mod landing;
 pub mod purse;
 mod quota;
+mod supply;
 mod work;
 
 use std::collections::{HashMap, VecDeque};
@@ -18,13 +19,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use self::elsewhere::Elsewhere;
 use self::landing::{Landing, ending, land, rejected};
 use self::purse::{CapReached, Purse};
 use self::quota::Quota;
+use self::supply::{Claim, Supplied, Supply};
 pub use self::work::{Answered, RowWork};
 use super::AnyStage;
 use crate::engine::Context;
@@ -33,22 +35,23 @@ use crate::llm::{CallResult, ChatRequest, Client, Outcome};
 use crate::store::StoreResult;
 use crate::store::answers::{AnswerSink, Ending, Finished, NewCall};
 use crate::store::budget::Spender;
-use crate::store::tasks::{Claimed, Follow};
+use crate::store::tasks::Claimed;
+use crate::store::under_way::Entered;
 
 /// Commits under way at once: answers that land while one waits for the disk need not wait for it as well.
 const COMMITS: usize = 2;
 /// A further commit is started for this part of the concurrency, so that commits stay large under load.
-const COMMIT_PART: usize = 4;
+const COMMIT_PART: usize = 8;
 /// How long answers wait for others to be committed with, while there are few of them and none is being committed: a commit
-/// costs the server as much as forty answers do.
-const GATHER: Duration = Duration::from_millis(5);
+/// costs the server as much as twenty answers do.
+const GATHER: Duration = Duration::from_millis(2);
 /// Pause between two looks at a queue that is empty for now.
 const IDLE: Duration = Duration::from_millis(100);
 /// How often the number of waiting rows is counted for the progress line, at most.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
 
 /// Runs the stage until everything that its inputs offer is answered or rejected.
-pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Result<()> {
+pub async fn run(work: &Arc<RowWork>, mut context: Context<AnyStage>) -> anyhow::Result<()> {
     let client = work.endpoint.client()?;
     accounts::share(&work.endpoint, &context.store, context.worker).await?;
     let concurrency = client.settings().concurrency as usize;
@@ -76,11 +79,10 @@ pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Resu
         landed: Vec::new(),
         landed_at: None,
         commits: JoinSet::new(),
-        claiming: None,
+        supply: Supply::new(work, &context.store, context.id(), context.needs[0][0], context.worker),
         look_again: None,
         call_ids: Vec::new(),
         stop: None,
-        follow: Follow::default(),
         count_at: None,
     };
     let mut told = client.settings().concurrency;
@@ -89,7 +91,7 @@ pub async fn run(work: &RowWork, mut context: Context<AnyStage>) -> anyhow::Resu
         if ending {
             driver.release_queue();
         } else {
-            driver.refill(&context, concurrency);
+            driver.refill(concurrency);
             driver.ask(&context, concurrency);
         }
         driver.start_commit(&context, concurrency);
@@ -131,13 +133,6 @@ type Landed = (Option<[u8; 16]>, Finished);
 /// A row, its request, and the request's key.
 type Asking = (Claimed, ChatRequest, [u8; 16]);
 
-/// Rows, how many were asked for, and identifiers for their calls.
-struct Claim {
-    rows: Vec<Claimed>,
-    want: u64,
-    call_ids: Vec<CallId>,
-}
-
 struct Driver<'w> {
     work: &'w RowWork,
     purse: Purse,
@@ -157,13 +152,11 @@ struct Driver<'w> {
     /// When the first of them did.
     landed_at: Option<Instant>,
     commits: JoinSet<StoreResult<Vec<Landed>>>,
-    /// A claim under way.
-    claiming: Option<JoinHandle<StoreResult<Claim>>>,
+    supply: Supply,
     /// Nothing was there to be claimed: not to be tried before.
     look_again: Option<Instant>,
     call_ids: Vec<CallId>,
     stop: Option<String>,
-    follow: Follow,
     /// When the waiting rows are counted again.
     count_at: Option<Instant>,
 }
@@ -175,14 +168,15 @@ impl Driver<'_> {
             && self.elsewhere.is_empty()
             && self.landed.is_empty()
             && self.commits.is_empty()
-            && self.claiming.is_none()
+            && self.supply.is_idle()
     }
 
     /// Starts to claim rows when fewer are in hand than can be asked at once.
-    fn refill(&mut self, context: &Context<AnyStage>, concurrency: usize) {
+    fn refill(&mut self, concurrency: usize) {
+        self.supply.feed(false);
         let too_early = self.look_again.is_some_and(|at| Instant::now() < at);
-        let enough = self.queue.len() >= concurrency || self.elsewhere.is_full();
-        if self.claiming.is_some() || enough || too_early || !self.may_claim {
+        let enough = self.queue.len() > concurrency || self.elsewhere.is_full() || self.elsewhere.is_due();
+        if !self.supply.may_step() || enough || too_early || !self.may_claim {
             return;
         }
         let want = self.quota.left().min((concurrency * 2).clamp(32, 2048) as u64);
@@ -190,34 +184,33 @@ impl Driver<'_> {
             return;
         }
         self.look_again = None;
-        let (store, id) = (context.store.clone(), context.id());
-        let (inputs, worker) = (self.work.inputs, context.worker);
         let ids = if self.call_ids.len() < want as usize * 2 { want as u32 * 4 } else { 0 };
-        self.claiming = Some(tokio::spawn(async move {
-            let call_ids = if ids > 0 { store.call_ids(ids).await? } else { Vec::new() };
-            Ok(Claim { rows: store.claim(id, inputs, worker, want).await?, want, call_ids })
-        }));
+        self.supply.claim(want, ids);
     }
 
     /// Takes up what a claim brought; with too little, looks for new inputs.
     async fn receive(&mut self, context: &Context<AnyStage>, claim: Claim) -> anyhow::Result<()> {
-        let Claim { rows, want, call_ids } = claim;
+        let Claim { want, rows, unfit, call_ids } = claim;
         self.call_ids.extend(call_ids);
-        self.quota.take(rows.len() as u64);
+        let claimed = (rows.len() + unfit.len()) as u64;
+        self.quota.take(claimed);
+        for (row, message) in unfit {
+            self.land(None, &row, Vec::new(), rejected("prompt", message));
+        }
         if context.shutdown.is_cancelled() || self.stop.is_some() || self.capped.is_some() {
-            for row in rows {
+            for (row, ..) in rows {
                 self.land(None, &row, Vec::new(), Ending::Released);
             }
             return Ok(());
         }
-        let (store, id, work) = (&context.store, context.id(), self.work);
         // A look for new inputs costs a query: not while calls are under way and the queue still gives.
-        if (rows.len() as u64) < want && (rows.is_empty() || self.calls.is_empty()) {
-            let seen = work.feed(store, id, context.needs[0][0], &mut self.follow).await?;
-            if seen == 0 && rows.is_empty() {
-                self.look_again = Some(Instant::now() + IDLE);
-            }
+        if claimed < want && (claimed == 0 || self.calls.is_empty()) {
+            self.supply.feed(true);
         }
+        if claimed == 0 {
+            self.look_again = Some(Instant::now() + IDLE);
+        }
+        let (store, id) = (&context.store, context.id());
         if self.count_at.is_none_or(|at| Instant::now() >= at) {
             store.merge_spending(id).await?;
             let begun = Instant::now();
@@ -228,29 +221,28 @@ impl Driver<'_> {
             let total = meter.done() + meter.rejected() + open;
             meter.set_total(context.limit.map_or(total, |limit| limit.min(total)));
         }
-        self.take(rows, context).await
+        let rows = self.not_asked(rows);
+        if !rows.is_empty() {
+            self.supply.enter(rows);
+        }
+        Ok(())
     }
 
-    /// Renders prompts.
-    async fn take(&mut self, rows: Vec<Claimed>, context: &Context<AnyStage>) -> anyhow::Result<()> {
-        let mut requests = Vec::with_capacity(rows.len());
-        for row in rows {
-            match self.work.request(&row) {
-                Ok(request) => {
-                    let key = request.request_key();
-                    requests.push((row, request, key));
-                }
-                Err(message) => self.land(None, &row, Vec::new(), rejected("prompt", message)),
+    /// Those whose requests are not being asked; the others wait for the answer.
+    fn not_asked(&mut self, rows: Vec<Asking>) -> Vec<Asking> {
+        let mut new = Vec::with_capacity(rows.len());
+        for asking in rows {
+            match self.asking.get_mut(&asking.2) {
+                Some(waiting) => waiting.push(asking.0),
+                None => new.push(asking),
             }
         }
-        self.enter(requests, context).await
+        new
     }
 
     /// Serves what the ledger has, and queues what nobody asks yet.
-    async fn enter(&mut self, requests: Vec<Asking>, context: &Context<AnyStage>) -> anyhow::Result<()> {
-        let new = requests.iter().map(|(.., key)| *key).filter(|key| !self.asking.contains_key(key));
-        let entered = context.store.enter_requests(context.worker, context.id(), &new.collect()).await?;
-        for (row, request, key) in requests {
+    fn take_up(&mut self, rows: Vec<Asking>, entered: &Entered, context: &Context<AnyStage>) {
+        for (row, request, key) in rows {
             if let Some((call, answer)) = entered.answers.get(&key) {
                 context.meter().add_reused(1);
                 let ending = ending(self.work, answer, *call);
@@ -265,7 +257,6 @@ impl Driver<'_> {
                 self.elsewhere.wait((row, request, key));
             }
         }
-        Ok(())
     }
 
     /// Looks again for rows whose answers others were asking for.
@@ -276,9 +267,11 @@ impl Driver<'_> {
             self.purse.close(&context.store).await?;
         }
         let waiting = self.elsewhere.take();
+        let waiting = self.not_asked(waiting);
         let keys = waiting.iter().map(|(.., key)| *key).collect();
         context.store.forget_requests_of_the_dead(&keys).await?;
-        self.enter(waiting, context).await
+        self.supply.enter(waiting);
+        Ok(())
     }
 
     /// The row that has just landed is the one that its request was entered for.
@@ -312,18 +305,13 @@ impl Driver<'_> {
     /// Waits for the next call or commit to end.
     async fn step(&mut self, context: &Context<AnyStage>) -> anyhow::Result<()> {
         let gathering = self.landed_at.filter(|_| self.commits.is_empty());
-        let claim = async {
-            match &mut self.claiming {
-                Some(claiming) => claiming.await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
-            claimed = claim => {
-                self.claiming = None;
-                let claim = claimed.context("a bug: the claim ended early")??;
-                self.receive(context, claim).await?;
-            }
+            supplied = self.supply.next() => match supplied? {
+                Supplied::Claimed(claim) => self.receive(context, claim).await?,
+                Supplied::Entered(rows, entered) => self.take_up(rows, &entered, context),
+                Supplied::Fed(seen) if seen > 0 => self.look_again = None,
+                Supplied::Fed(_) => {}
+            },
             Some(committed) = self.commits.join_next() => {
                 let finished = committed.context("a bug: the commit ended early")??;
                 self.settle(context, finished);
@@ -338,7 +326,7 @@ impl Driver<'_> {
             }
             () = sleep_until(gathering.unwrap_or_else(Instant::now) + GATHER), if gathering.is_some() => {}
             reserved = self.purse.reserved() => self.capped = reserved?.err(),
-            () = self.elsewhere.due() => self.look_elsewhere(context).await?,
+            () = self.elsewhere.due(), if self.supply.may_step() => self.look_elsewhere(context).await?,
             // More rows may have come in while a few calls are slow; others may have given back what they had reserved.
             () = sleep(IDLE), if self.queue.is_empty() || self.purse.is_waiting() => {}
         }
@@ -439,13 +427,14 @@ impl Driver<'_> {
         }
         self.purse.close(&context.store).await?;
         let (id, ended) = (context.id(), *context.inputs_ended.borrow());
-        let seen = self.work.feed(&context.store, id, context.needs[0][0], &mut self.follow).await?;
-        if seen > 0 {
+        self.supply.feed(true);
+        if let Supplied::Fed(1..) = self.supply.next().await? {
             self.look_again = None;
             return Ok(false);
         }
         // An input may have been committed by a transaction that was still open at the last look.
-        if ended && self.follow.is_complete(&context.store).await? {
+        let follow = self.supply.follow().context("a bug: inputs are being looked at")?;
+        if ended && follow.is_complete(&context.store).await? {
             if !std::mem::replace(&mut self.may_claim, true) {
                 return Ok(false);
             }
