@@ -142,8 +142,10 @@ pub struct Claimed {
     pub snippet_id: Option<i64>,
 }
 
-/// Inputs taken up in one round at most: few enough that the first call need not wait long.
-const FEED_ROWS: i64 = 2000;
+/// Inputs taken up in one round at most.
+const FEED_ROWS: i64 = 20_000;
+/// In the very first round: the first call waits for it.
+const FIRST_ROWS: i64 = 2000;
 
 impl Store {
     /// Queues tasks for inputs that appeared since the last call; the number of inputs looked at.
@@ -189,9 +191,10 @@ impl Store {
         follow: &mut Follow,
     ) -> StoreResult<u64> {
         let table = inputs.table();
+        let most = if after == 0 { FIRST_ROWS } else { FEED_ROWS };
         let statement = format!(
             "with page as (select i.id from {table} i where i.stage_id = $2 and i.id > $4
-                 order by i.id limit {FEED_ROWS}),
+                 order by i.id limit {most}),
              queued as (insert into tasks (stage_id, input_id, sample)
                  select $1, page.id, n from page, generate_series(0, $3 - 1) n
                  where not exists (select from tasks t where t.stage_id = $1 and t.input_id = page.id and t.sample = n)
@@ -209,7 +212,7 @@ impl Store {
                     .await
             })
             .await?;
-        follow.first_round_after = if seen < FEED_ROWS { None } else { last };
+        follow.first_round_after = if seen < most { None } else { last };
         Ok(seen as u64)
     }
 

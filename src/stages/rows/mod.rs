@@ -44,7 +44,7 @@ const COMMITS: usize = 2;
 const COMMIT_PART: usize = 8;
 /// How long answers wait for others to be committed with, while there are few of them and none is being committed: a commit
 /// costs the server as much as twenty answers do.
-const GATHER: Duration = Duration::from_millis(2);
+const GATHER: Duration = Duration::from_micros(500);
 /// Pause between two looks at a queue that is empty for now.
 const IDLE: Duration = Duration::from_millis(100);
 /// How often the number of waiting rows is counted for the progress line, at most.
