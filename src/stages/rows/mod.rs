@@ -193,6 +193,7 @@ impl Driver<'_> {
         let Claim { want, rows, unfit, call_ids } = claim;
         self.call_ids.extend(call_ids);
         let claimed = (rows.len() + unfit.len()) as u64;
+        let is_looking = self.supply.is_looking();
         self.quota.take(claimed);
         for (row, message) in unfit {
             self.land(None, &row, Vec::new(), rejected("prompt", message));
@@ -211,7 +212,8 @@ impl Driver<'_> {
             self.look_again = Some(Instant::now() + IDLE);
         }
         let (store, id) = (&context.store, context.id());
-        if self.count_at.is_none_or(|at| Instant::now() >= at) {
+        // While inputs are still being queued the number would be too small.
+        if !is_looking && self.count_at.is_none_or(|at| Instant::now() >= at) {
             store.merge_spending(id).await?;
             let begun = Instant::now();
             let open = store.count_open_tasks(id).await?;

@@ -78,6 +78,11 @@ impl Supply {
         }));
     }
 
+    /// Whether inputs are being looked at, or some from before the start are still to be.
+    pub fn is_looking(&self) -> bool {
+        self.follow.as_ref().is_none_or(Follow::is_behind)
+    }
+
     /// How far inputs were followed, while nothing is under way.
     pub fn follow(&mut self) -> Option<&mut Follow> {
         self.follow.as_mut()
