@@ -200,8 +200,7 @@ impl Client {
         pass: &Pass<'_>,
     ) -> (Result<Answer, Failure>, Option<Duration>) {
         let body = if self.settings.stream { Body::from(request).streamed() } else { Body::from(request) };
-        let body = serde_json::to_vec(&body).expect("text and numbers always serialise");
-        let received = match transport.chat(body).await {
+        let received = match transport.chat(body.to_bytes()).await {
             Ok(received) => received,
             Err(failure) => return (Err(failure), None),
         };

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use super::tasks::Inputs;
+use super::tasks::{Inputs, Task};
 use super::{Store, StoreResult};
 use crate::ids::{CallId, RunId, StageId, WorkerId};
 
@@ -69,12 +69,8 @@ pub enum Ending {
 /// A task that a worker is done with.
 #[derive(Clone, Debug)]
 pub struct Finished {
-    /// Snippet, description, question or pair.
-    pub input_id: i64,
-    /// Its snippet; none of a question.
-    pub snippet_id: Option<i64>,
-    /// Sample number.
-    pub sample: i32,
+    /// Which one.
+    pub task: Task,
     /// Every attempt.
     pub calls: Vec<NewCall>,
     /// How it ended.
@@ -252,7 +248,7 @@ impl<'f> Rows<'f> {
             match &row.ending {
                 Ending::Answered { text, blocks, call } => rows.answers.push((row, text, *blocks as i32, call.0)),
                 Ending::Rejected { class, message } => {
-                    let own = (inputs != Inputs::Snippets).then_some(row.input_id);
+                    let own = (inputs != Inputs::Snippets).then_some(row.task.input_id);
                     rows.rejected.push((row, own, class, message));
                 }
                 Ending::Released => {}
@@ -275,8 +271,8 @@ impl<'f> Rows<'f> {
             .bind(&sink.endpoint)
             .bind(&sink.model)
             .bind(column(calls, |(_, call)| call.id.0))
-            .bind(column(calls, |(row, _)| row.input_id))
-            .bind(column(calls, |(row, _)| row.sample))
+            .bind(column(calls, |(row, _)| row.task.input_id))
+            .bind(column(calls, |(row, _)| row.task.sample))
             .bind(column(calls, |(_, call)| call.attempt as i32))
             .bind(column(calls, |(_, call)| call.request_key.as_slice()))
             .bind(column(calls, |(_, call)| call.class))
@@ -289,18 +285,18 @@ impl<'f> Rows<'f> {
             .bind(column(calls, |(_, call)| call.latency_ms))
             .bind(column(calls, |(_, call)| call.started_at))
             .bind(column(calls, |(_, call)| call.answer.as_deref()))
-            .bind(column(answers, |(row, ..)| row.input_id))
-            .bind(column(answers, |(row, ..)| row.sample))
+            .bind(column(answers, |(row, ..)| row.task.input_id))
+            .bind(column(answers, |(row, ..)| row.task.sample))
             .bind(column(answers, |(_, text, ..)| *text))
             .bind(column(answers, |(.., call)| *call))
-            .bind(column(rejected, |(row, ..)| row.snippet_id))
+            .bind(column(rejected, |(row, ..)| row.task.snippet_id))
             .bind(column(rejected, |(_, own, ..)| *own))
-            .bind(column(rejected, |(row, ..)| row.sample))
+            .bind(column(rejected, |(row, ..)| row.task.sample))
             .bind(column(rejected, |(_, _, class, _)| *class))
             .bind(column(rejected, |(.., message)| *message))
             .bind(sink.worker)
-            .bind(column(finished, |row| row.input_id))
-            .bind(column(finished, |row| row.sample))
+            .bind(column(finished, |row| row.task.input_id))
+            .bind(column(finished, |row| row.task.sample))
             .bind(states.collect::<Vec<_>>())
             .bind(column(calls, |(_, call)| call.first_token_ms))
             .bind(finished.iter().filter_map(|row| row.entered.as_ref()).map(<[u8; 16]>::as_slice).collect::<Vec<_>>());
@@ -342,9 +338,7 @@ mod tests {
         let answered = Ending::Answered { text: "sorts".into(), blocks: 0, call: CallId(1) };
         let rejected = Ending::Rejected { class: "empty".into(), message: String::new() };
         let finished = [(input, answered), (input + 1, rejected)].map(|(input_id, ending)| Finished {
-            input_id,
-            snippet_id: Some(input_id),
-            sample: 0,
+            task: Task { input_id, snippet_id: Some(input_id), sample: 0 },
             calls: Vec::new(),
             ending,
             entered: Some([input_id as u8; 16]),

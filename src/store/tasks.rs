@@ -100,6 +100,17 @@ impl Follow {
     }
 }
 
+/// Which of a stage's tasks it is: one answer wanted for one input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// Snippet, description, question or pair.
+    pub input_id: i64,
+    /// Its snippet; none of a question.
+    pub snippet_id: Option<i64>,
+    /// Sample number.
+    pub sample: i32,
+}
+
 /// A claimed task with what its prompt may speak of; what its inputs do not have is empty.
 #[derive(Clone, Debug, Default, FromRow, serde::Serialize)]
 #[sqlx(default)]
@@ -140,6 +151,13 @@ pub struct Claimed {
     /// Its snippet; none of a question.
     #[serde(skip)]
     pub snippet_id: Option<i64>,
+}
+
+impl Claimed {
+    /// Which task it is.
+    pub fn task(&self) -> Task {
+        Task { input_id: self.input_id, snippet_id: self.snippet_id, sample: self.sample }
+    }
 }
 
 /// Inputs taken up in one round at most.

@@ -87,7 +87,7 @@ mod tests {
     use super::super::answers::{AnswerSink, Ending, Finished};
     use super::super::lock::Worker;
     use super::super::runs::NewRun;
-    use super::super::tasks::Inputs;
+    use super::super::tasks::{Inputs, Task};
     use super::super::testing::TestDatabase;
     use super::*;
     use crate::ids::RunId;
@@ -140,9 +140,7 @@ mod tests {
             model: String::new(),
         };
         let done = [2, 3].map(|byte| Finished {
-            input_id: 1,
-            snippet_id: Some(1),
-            sample: 0,
+            task: Task { input_id: 1, snippet_id: Some(1), sample: 0 },
             calls: Vec::new(),
             ending: Ending::Released,
             entered: Some([byte; 16]),

@@ -331,12 +331,5 @@ impl Export<'_> {
 }
 
 fn finished(row: &Claimed, ending: Ending) -> Finished {
-    Finished {
-        input_id: row.input_id,
-        snippet_id: row.snippet_id,
-        sample: row.sample,
-        calls: Vec::new(),
-        ending,
-        entered: None,
-    }
+    Finished { task: row.task(), calls: Vec::new(), ending, entered: None }
 }

@@ -17,6 +17,7 @@ use crate::llm::{BatchResult, Batches, FailureClass, ResultReader};
 use crate::store::Store;
 use crate::store::answers::{AnswerSink, Ending, Finished};
 use crate::store::batch::Landed;
+use crate::store::tasks::Task;
 
 /// Results that are committed together.
 const TOGETHER: usize = 500;
@@ -198,8 +199,8 @@ impl Import {
                 Ending::Released => tally.returned += 1,
             }
             let Landing { calls, ending, .. } = landing;
-            let (input_id, snippet_id, sample) = (row.input_id, row.snippet_id, row.sample);
-            let finished = Finished { input_id, snippet_id, sample, calls, ending, entered: None };
+            let task = Task { input_id: row.input_id, snippet_id: row.snippet_id, sample: row.sample };
+            let finished = Finished { task, calls, ending, entered: None };
             landed.push(Landed { ordinal, class, finished });
         }
         if landed.is_empty() {

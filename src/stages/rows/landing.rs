@@ -1,6 +1,8 @@
 //! What the outcome of a call means for its row: the calls to record, and how the row ends. Answers of batches come the
 //! same way as those of the driver.
 
+use std::mem::take;
+
 use super::{Answered, RowWork};
 use crate::ids::CallId;
 use crate::llm::{CallResult, Consequence, Failure, FailureClass, Outcome, Prices};
@@ -25,21 +27,21 @@ pub fn land(
     ids: impl Iterator<Item = CallId>,
 ) -> Landing {
     // The last attempt's answer is kept even if it is no use: it may have been paid for.
-    let answer = match &outcome.result {
-        CallResult::Answered(answer) => Some(clean(&answer.text)),
-        CallResult::Failed(Failure { answer: Some(answer), .. }) => Some(clean(&answer.text)),
+    let Outcome { attempts, mut result } = outcome;
+    let answer = match &mut result {
+        CallResult::Answered(answer) => Some(clean(take(&mut answer.text))),
+        CallResult::Failed(Failure { answer: Some(answer), .. }) => Some(clean(take(&mut answer.text))),
         _ => None,
     };
-    let last = outcome.attempts.len();
-    let mut calls = Vec::with_capacity(last);
-    for ((attempt, sent), id) in (1..).zip(outcome.attempts).zip(ids) {
+    let mut calls = Vec::with_capacity(attempts.len());
+    for ((attempt, sent), id) in (1..).zip(attempts).zip(ids) {
         calls.push(NewCall {
             id,
             attempt,
             request_key: key,
             class: sent.class.map_or("ok", FailureClass::as_str),
             status: sent.status,
-            message: sent.message.map(|message| clean(&message)),
+            message: sent.message.map(clean),
             finish_reason: sent.finish_reason,
             prompt_tokens: sent.usage.and_then(|usage| usage.prompt_tokens),
             completion_tokens: sent.usage.and_then(|usage| usage.completion_tokens),
@@ -47,18 +49,20 @@ pub fn land(
             latency_ms: sent.latency.as_secs_f64() * 1000.0,
             first_token_ms: sent.first_token.map(|time| time.as_secs_f64() * 1000.0),
             started_at: sent.started_at,
-            answer: answer.clone().filter(|_| attempt as usize == last),
+            answer: None,
         });
     }
-    let paid = calls.last().map(|call| call.id);
-    let (ending, stop) = match (outcome.result, answer, paid) {
-        (CallResult::Answered(_), Some(text), Some(call)) => (ending(work, &text, call), None),
+    let (ending, stop) = match (result, &answer, calls.last()) {
+        (CallResult::Answered(_), Some(text), Some(call)) => (ending(work, text, call.id), None),
         (CallResult::Failed(failure), ..) if work.policies.consequence(&failure) == Consequence::StopStage => {
             (Ending::Released, Some(failure))
         }
-        (CallResult::Failed(failure), ..) => (rejected(failure.class.as_str(), clean(&failure.message)), None),
+        (CallResult::Failed(failure), ..) => (rejected(failure.class.as_str(), clean(failure.message)), None),
         _ => (Ending::Released, None),
     };
+    if let Some(last) = calls.last_mut() {
+        last.answer = answer;
+    }
     Landing { calls, ending, stop }
 }
 
@@ -77,6 +81,6 @@ pub fn rejected(class: &str, message: String) -> Ending {
 }
 
 /// Postgres text cannot hold NUL.
-fn clean(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
+fn clean(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }

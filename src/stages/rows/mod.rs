@@ -35,7 +35,7 @@ use crate::llm::{CallResult, ChatRequest, Client, Outcome};
 use crate::store::StoreResult;
 use crate::store::answers::{AnswerSink, Ending, Finished, NewCall};
 use crate::store::budget::Spender;
-use crate::store::tasks::Claimed;
+use crate::store::tasks::Task;
 use crate::store::under_way::Entered;
 
 /// Commits under way at once: answers that land while one waits for the disk need not wait for it as well.
@@ -131,7 +131,7 @@ fn tell_concurrency(client: &Client, context: &Context<AnyStage>, told: u32) -> 
 type Landed = (Option<[u8; 16]>, Finished);
 
 /// A row, its request, and the request's key.
-type Asking = (Claimed, ChatRequest, [u8; 16]);
+type Asking = (Task, ChatRequest, [u8; 16]);
 
 struct Driver<'w> {
     work: &'w RowWork,
@@ -143,9 +143,9 @@ struct Driver<'w> {
     /// Under a limit, nothing is claimed before all inputs are queued: so stages with the same inputs take the same ones.
     may_claim: bool,
     queue: VecDeque<Asking>,
-    calls: JoinSet<(Claimed, [u8; 16], Outcome)>,
+    calls: JoinSet<(Task, [u8; 16], Outcome)>,
     /// Requests whose answer is not committed yet, with the rows that wait for the same answer.
-    asking: HashMap<[u8; 16], Vec<Claimed>>,
+    asking: HashMap<[u8; 16], Vec<Task>>,
     elsewhere: Elsewhere,
     /// Rows that wait for their answer are put down together with the call that they share.
     landed: Vec<Landed>,
@@ -173,7 +173,7 @@ impl Driver<'_> {
 
     /// Starts to claim rows when fewer are in hand than can be asked at once.
     fn refill(&mut self, concurrency: usize) {
-        self.supply.feed(false);
+        self.supply.feed_first_round();
         let too_early = self.look_again.is_some_and(|at| Instant::now() < at);
         let enough = self.queue.len() > concurrency || self.elsewhere.is_full() || self.elsewhere.is_due();
         if !self.supply.may_step() || enough || too_early || !self.may_claim {
@@ -190,23 +190,23 @@ impl Driver<'_> {
 
     /// Takes up what a claim brought; with too little, looks for new inputs.
     async fn receive(&mut self, context: &Context<AnyStage>, claim: Claim) -> anyhow::Result<()> {
-        let Claim { want, rows, unfit, call_ids } = claim;
+        let Claim { rows, unfit, is_all, call_ids } = claim;
         self.call_ids.extend(call_ids);
         let claimed = (rows.len() + unfit.len()) as u64;
         let is_looking = self.supply.is_looking();
         self.quota.take(claimed);
         for (row, message) in unfit {
-            self.land(None, &row, Vec::new(), rejected("prompt", message));
+            self.land(None, row, Vec::new(), rejected("prompt", message));
         }
         if context.shutdown.is_cancelled() || self.stop.is_some() || self.capped.is_some() {
             for (row, ..) in rows {
-                self.land(None, &row, Vec::new(), Ending::Released);
+                self.land(None, row, Vec::new(), Ending::Released);
             }
             return Ok(());
         }
         // A look for new inputs costs a query: not while calls are under way and the queue still gives.
-        if claimed < want && (claimed == 0 || self.calls.is_empty()) {
-            self.supply.feed(true);
+        if is_all && (claimed == 0 || self.calls.is_empty()) {
+            self.supply.feed();
         }
         if claimed == 0 {
             self.look_again = Some(Instant::now() + IDLE);
@@ -248,7 +248,7 @@ impl Driver<'_> {
             if let Some((call, answer)) = entered.answers.get(&key) {
                 context.meter().add_reused(1);
                 let ending = ending(self.work, answer, *call);
-                self.land(None, &row, Vec::new(), ending);
+                self.land(None, row, Vec::new(), ending);
                 self.leave_off(key);
             } else if let Some(waiting) = self.asking.get_mut(&key) {
                 waiting.push(row);
@@ -338,7 +338,7 @@ impl Driver<'_> {
     async fn hear(
         &mut self,
         context: &Context<AnyStage>,
-        row: Claimed,
+        row: Task,
         key: [u8; 16],
         outcome: Outcome,
     ) -> anyhow::Result<()> {
@@ -352,16 +352,15 @@ impl Driver<'_> {
         }
         for waiting in self.asking.get_mut(&key).map(std::mem::take).unwrap_or_default() {
             context.meter().add_reused(1);
-            self.land(None, &waiting, Vec::new(), ending.clone());
+            self.land(None, waiting, Vec::new(), ending.clone());
         }
-        self.land(Some(key), &row, calls, ending);
+        self.land(Some(key), row, calls, ending);
         self.leave_off(key);
         Ok(())
     }
 
-    fn land(&mut self, key: Option<[u8; 16]>, row: &Claimed, calls: Vec<NewCall>, ending: Ending) {
-        let (input_id, snippet_id, sample) = (row.input_id, row.snippet_id, row.sample);
-        let finished = Finished { input_id, snippet_id, sample, calls, ending, entered: None };
+    fn land(&mut self, key: Option<[u8; 16]>, task: Task, calls: Vec<NewCall>, ending: Ending) {
+        let finished = Finished { task, calls, ending, entered: None };
         self.landed_at.get_or_insert_with(Instant::now);
         self.landed.push((key, finished));
     }
@@ -401,7 +400,7 @@ impl Driver<'_> {
             self.purse.settle(&key);
             // Rows that came while the answer was being committed find it in the ledger when they are claimed again.
             for waiting in self.asking.remove(&key).unwrap_or_default() {
-                self.land(None, &waiting, Vec::new(), Ending::Released);
+                self.land(None, waiting, Vec::new(), Ending::Released);
             }
         }
         self.quota.reject(rejected);
@@ -412,13 +411,13 @@ impl Driver<'_> {
     fn release_queue(&mut self) {
         while let Some((row, _, key)) = self.queue.pop_front() {
             for waiting in self.asking.remove(&key).unwrap_or_default() {
-                self.land(None, &waiting, Vec::new(), Ending::Released);
+                self.land(None, waiting, Vec::new(), Ending::Released);
             }
-            self.land(None, &row, Vec::new(), Ending::Released);
+            self.land(None, row, Vec::new(), Ending::Released);
             self.leave_off(key);
         }
         for (row, ..) in self.elsewhere.take() {
-            self.land(None, &row, Vec::new(), Ending::Released);
+            self.land(None, row, Vec::new(), Ending::Released);
         }
     }
 
@@ -429,7 +428,7 @@ impl Driver<'_> {
         }
         self.purse.close(&context.store).await?;
         let (id, ended) = (context.id(), *context.inputs_ended.borrow());
-        self.supply.feed(true);
+        self.supply.feed();
         if let Supplied::Fed(1..) = self.supply.next().await? {
             self.look_again = None;
             return Ok(false);

@@ -11,18 +11,18 @@ use tokio::task::JoinHandle;
 
 use super::{Asking, RowWork};
 use crate::ids::{CallId, StageId, WorkerId};
-use crate::store::tasks::{Claimed, Follow};
+use crate::store::tasks::{Follow, Task};
 use crate::store::under_way::Entered;
 use crate::store::{Store, StoreResult};
 
 /// What a claim brought.
 pub struct Claim {
-    /// How many rows were asked for.
-    pub want: u64,
     /// Rows with their requests.
     pub rows: Vec<Asking>,
     /// Rows whose prompts cannot be rendered, and why.
-    pub unfit: Vec<(Claimed, String)>,
+    pub unfit: Vec<(Task, String)>,
+    /// Whether the queue gave fewer than were asked for.
+    pub is_all: bool,
     /// Identifiers for calls.
     pub call_ids: Vec<CallId>,
 }
@@ -68,9 +68,16 @@ impl Supply {
         self.step.is_none()
     }
 
-    /// Starts to look at inputs, if that is not under way: `anyhow`, or only while there may be some from before the start.
-    pub fn feed(&mut self, anyhow: bool) {
-        let Some(mut follow) = self.follow.take_if(|follow| anyhow || follow.is_behind()) else { return };
+    /// Starts to look at inputs from before the start, if there may be any left and no look is under way.
+    pub fn feed_first_round(&mut self) {
+        if self.follow.as_ref().is_some_and(Follow::is_behind) {
+            self.feed();
+        }
+    }
+
+    /// Starts to look at inputs, if that is not under way.
+    pub fn feed(&mut self) {
+        let Some(mut follow) = self.follow.take() else { return };
         let (work, store, stage, need) = (Arc::clone(&self.work), self.store.clone(), self.stage, self.need);
         self.feeding = Some(tokio::spawn(async move {
             let seen = work.feed(&store, stage, need, &mut follow).await?;
@@ -93,14 +100,16 @@ impl Supply {
         let (work, store, stage, worker) = (Arc::clone(&self.work), self.store.clone(), self.stage, self.worker);
         self.step = Some(tokio::spawn(async move {
             let call_ids = if ids > 0 { store.call_ids(ids).await? } else { Vec::new() };
-            let mut claim = Claim { want, rows: Vec::new(), unfit: Vec::new(), call_ids };
-            for row in store.claim(stage, work.inputs, worker, want).await? {
+            let claimed = store.claim(stage, work.inputs, worker, want).await?;
+            let is_all = (claimed.len() as u64) < want;
+            let mut claim = Claim { rows: Vec::new(), unfit: Vec::new(), is_all, call_ids };
+            for row in claimed {
                 match work.request(&row) {
                     Ok(request) => {
                         let key = request.request_key();
-                        claim.rows.push((row, request, key));
+                        claim.rows.push((row.task(), request, key));
                     }
-                    Err(message) => claim.unfit.push((row, message)),
+                    Err(message) => claim.unfit.push((row.task(), message)),
                 }
             }
             Ok(Supplied::Claimed(claim))
