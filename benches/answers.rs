@@ -7,6 +7,8 @@
 //!
 //! The servers are further processes, and so is Postgres, all on the same cores.
 
+#[path = "support/bare.rs"]
+mod bare;
 mod support;
 
 use std::fmt::Write as _;
@@ -38,6 +40,7 @@ fn main() -> support::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--serve", milliseconds] => runtime()?.block_on(serve(Duration::from_millis(milliseconds.parse()?))),
+        ["--ask", url, count] => runtime()?.block_on(bare::ask(url, count.parse()?)),
         _ => runtime()?.block_on(compare()),
     }
 }

@@ -3,7 +3,9 @@
     benches/clients.sh [--quick]         # makes the virtual environments and runs this file
 
 Each asks the same server, which gives one fixed answer at once or after 200 ms, for the same prompts, 256 at a time.
-Of codepmp the whole process is counted from its start, of the others what follows their imports and one warm-up call.
+Of codepmp the whole process is counted from its start, and so it is of `async-openai`, the Rust client whose types codepmp
+uses: bare, with nothing committed, it shows what is the least there. Of the others, which are compared, it is what follows
+their imports and one warm-up call.
 """
 
 import argparse
@@ -23,7 +25,8 @@ from pathlib import Path
 IN_FLIGHT = 256
 SYSTEM = "You are a helpful coding assistant."
 TEXT = "Describe this function in one paragraph. " * 20
-CLIENTS = {"openai": "openai, DefaultAioHttpClient", "curator": "bespokelabs-curator", "distilabel": "distilabel"}
+CLIENTS = {"openai": "openai, DefaultAioHttpClient", "curator": "bespokelabs-curator", "distilabel": "distilabel",
+           "bare": "async-openai, nothing kept"}
 
 
 def messages(number):
@@ -193,6 +196,15 @@ class Codepmp:
         return {"answered": row["rows"], "count": count, "seconds": row["seconds"], "cpu": own, "postgres": server}
 
 
+def ask_bare(program, url, count):
+    """The bench asks with `async-openai`."""
+    cpu = own_seconds()
+    ended = subprocess.run([program, "--ask", url, str(count)], capture_output=True, text=True, timeout=600)
+    if ended.returncode != 0:
+        sys.exit(f"{program}: {ended.stderr}")
+    return json.loads(ended.stdout.splitlines()[-1]) | {"cpu": own_seconds() - cpu}
+
+
 @contextlib.contextmanager
 def server(program, milliseconds):
     process = subprocess.Popen([program, "--serve", str(milliseconds)], stdout=subprocess.PIPE, text=True)
@@ -205,12 +217,12 @@ def server(program, milliseconds):
 
 def compare(options):
     print(f"{'client':<32} {'latency':>8} {'answers':>8} {'answers/s':>10} {'CPU s per 1,000':>16}")
-    best, ours = {}, {}
+    best, bare, ours = {}, {}, {}
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.chmod(0o755)  # the database's user goes through it
         # Of codepmp as many as it answers in a minute at 200 ms, as its start counts.
-        counts = {"codepmp": 76_800, "openai": 3000, "curator": 2000, "distilabel": 1000}
+        counts = {"codepmp": 76_800, "bare": 76_800, "openai": 3000, "curator": 2000, "distilabel": 1000}
         counts = {name: count // (4 if options.quick else 1) for name, count in counts.items()}
         codepmp = Codepmp(options.codepmp, folder, counts["codepmp"])
         stack.callback(codepmp.run, "db", "stop")
@@ -219,6 +231,8 @@ def compare(options):
                 for name, count in counts.items():
                     if name == "codepmp":
                         result = codepmp.ask(url, count, latency)
+                    elif name == "bare":
+                        result = ask_bare(options.server, url, count)
                     else:
                         python = options.venvs / name / "bin/python"
                         ended = subprocess.run([python, Path(__file__).resolve(), "--ask", name, url, str(count)],
@@ -229,7 +243,7 @@ def compare(options):
                             continue
                         result = json.loads(lines[-1])
                     per = lambda seconds: seconds * 1000 / result["answered"] if result["answered"] else float("nan")
-                    label = f"{CLIENTS[name]} {result['version']}" if name != "codepmp" else "codepmp, committed"
+                    label = f"{CLIENTS[name]} {result.get('version', '')}".strip() if name != "codepmp" else "codepmp, committed"
                     rate = result["answered"] / result["seconds"]
                     line = (f"{label:<32} {latency:>5} ms {result['answered']:>8} {rate:>10.0f} "
                             f"{per(result['cpu']):>16.3f}")
@@ -237,6 +251,8 @@ def compare(options):
                         both = per(result["cpu"] + result["postgres"])
                         line += f" and Postgres {per(result['postgres']):.3f}: {both:.3f}"
                         ours[latency] = (both, per(result["cpu"]), rate)
+                    elif name == "bare":
+                        bare[latency] = per(result["cpu"])
                     else:
                         best[latency] = min(best.get(latency, float("inf")), per(result["cpu"]))
                     if result["answered"] != count:
@@ -244,7 +260,8 @@ def compare(options):
                     print(line, flush=True)
     for latency, (both, own, rate) in ours.items():
         print(f"{latency} ms: the best of the others takes {best[latency] / own:.1f} times codepmp's processor time, "
-              f"{best[latency] / both:.1f} times that with Postgres (goal: 20)")
+              f"{best[latency] / both:.1f} times that with Postgres (goal: 20), "
+              f"{best[latency] / bare[latency]:.1f} times that of bare async-openai")
         if latency:
             possible = IN_FLIGHT * 1000 / latency
             print(f"{latency} ms: {rate:.0f} answers/s are {rate / possible:.1%} of {possible:.0f} (goal: 95 %)")
