@@ -19,6 +19,7 @@ const TEXT: &str = "Describe this function in one paragraph. ";
 
 /// Asks `count` times, and prints a line of JSON for `benches/clients.py`, which asks the others the same.
 pub async fn ask(url: &str, count: usize) -> support::Result<()> {
+    let _ = rustls::crypto::ring::default_provider().install_default(); // it wants one even without TLS
     let client = Client::with_config(OpenAIConfig::new().with_api_base(url).with_api_key("x"));
     let text = TEXT.repeat(20);
     let start = Instant::now();
