@@ -222,7 +222,7 @@ def compare(options):
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.chmod(0o755)  # the database's user goes through it
         # Of codepmp as many as it answers in a minute at 200 ms, as its start counts.
-        counts = {"codepmp": 76_800, "bare": 76_800, "openai": 3000, "curator": 2000, "distilabel": 1000}
+        counts = {"codepmp": 76_800, "bare": 76_800, "openai": 8000, "curator": 2000, "distilabel": 1000}
         counts = {name: count // (4 if options.quick else 1) for name, count in counts.items()}
         codepmp = Codepmp(options.codepmp, folder, counts["codepmp"])
         stack.callback(codepmp.run, "db", "stop")

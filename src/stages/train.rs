@@ -171,26 +171,24 @@ impl Train {
         for (number, seed) in self.seeds().enumerate() {
             let out = self.folder(own, &context.data_dir, seed);
             let known = context.store.training_of(context.id(), seed).await?;
-            if known.is_some_and(|known| known.state == "done" && known.data_mark == pairs.mark)
-                && out.join(training::FINISHED).exists()
-            {
-                tracing::info!("{} holds a model of these pairs already", out.display());
-                context.meter().set_total(work * (self.settings.seeds - number as u64 - 1));
-                continue;
-            }
-            let base = self.base_model(context, number, seed)?;
-            let settings = TrainSettings { seed, ..self.settings.training.clone() };
             let job = Job {
                 name: own.name.clone(),
-                base,
+                base: self.base_model(context, number, seed)?,
                 out,
-                settings,
+                settings: TrainSettings { seed, ..self.settings.training.clone() },
                 source: source.to_string(),
                 pairs: Arc::clone(&pairs),
                 held_out: Arc::clone(&held_out),
                 start: Start::ResumeIfPossible,
                 library_dir: context.data_dir.clone(),
             };
+            if known.is_some_and(|known| known.state == "done" && known.data_mark == job.mark())
+                && job.out.join(training::FINISHED).exists()
+            {
+                tracing::info!("{} holds a model of these pairs and this start already", job.out.display());
+                context.meter().set_total(work * (self.settings.seeds - number as u64 - 1));
+                continue;
+            }
             let recorder = Recorder::enter(&context.store, &job, Some((context.run, context.id()))).await?;
             let trained =
                 training::run(job, recorder, Arc::clone(context.meter()), |_| {}, context.shutdown.clone()).await?;

@@ -1,5 +1,7 @@
 //! `curve_points`: what the points of a curve were measured at; `curve_estimates`: what their seeds come to together.
 
+use std::fmt;
+
 use sqlx::FromRow;
 
 use super::{Store, StoreResult};
@@ -19,6 +21,16 @@ impl Place {
         match self {
             Self::Share(share) => ("sample_efficiency", Some(share), None),
             Self::Step(step) => ("scaling", None, Some(step as i64)),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // Rounded: 0.07 is 7.000000000000001 %.
+            Self::Share(share) => write!(f, "{} %", (share * 1e6).round() / 1e4),
+            Self::Step(step) => write!(f, "step {step}"),
         }
     }
 }
@@ -288,6 +300,27 @@ mod tests {
         };
         let values = vec![of("accuracy", value), of("rm_loss", 1.0 - value)];
         NewPoint { stage, run, training: None, key, pairs: 100, tokens: Some(9), seconds: 1.5, values }
+    }
+
+    #[test]
+    fn places_are_shown_as_they_are_spoken_of() {
+        let shown =
+            [Place::Share(0.07), Place::Share(0.005), Place::Share(1.0), Place::Step(40)].map(|at| at.to_string());
+        assert_eq!(shown, ["7 %", "0.5 %", "100 %", "step 40"]);
+    }
+
+    #[tokio::test]
+    async fn a_scaling_curve_has_points_of_the_newest_training_alone() {
+        let test = TestDatabase::new().await;
+        let (store, stage, run) = store(&test).await;
+        for (step, mark, value) in [(50, "before", 0.5), (324, "before", 0.6), (50, "now", 0.7), (332, "now", 0.8)] {
+            let mut new = point(stage, run, Place::Step(step), 0, value);
+            new.key.data_mark = mark.to_owned();
+            store.write_point(&new).await.unwrap();
+        }
+        let curve = "select step, mean from scaling_curve where metric = 'accuracy' order by step";
+        let curve: Vec<(i64, f64)> = sqlx::query_as(curve).fetch_all(store.pool()).await.unwrap();
+        assert_eq!(curve, [(50, 0.7), (332, 0.8)]);
     }
 
     #[tokio::test]

@@ -191,7 +191,9 @@ impl Store {
             if resumed {
                 let found: Option<TrainingRunId> = sqlx::query_scalar(
                     "update training_runs set state = 'running', message = null, finished_at = null, run_id = $3,
-                         host = $4, pid = $5, version = $6
+                         host = $4, pid = $5, version = $6, data_mark = $7, pairs_train = $8, pairs_held_out = $9,
+                         base_training_run_id = (select id from training_runs where out = $10 and state = 'done'
+                                                 order by id desc limit 1)
                      where id = (select id from training_runs where out = $1 and stage_id is not distinct from $2
                                      and state <> 'done' order by (total_steps is null), id desc limit 1)
                      returning id",
@@ -202,6 +204,10 @@ impl Store {
                 .bind(&host)
                 .bind(std::process::id() as i32)
                 .bind(env!("CARGO_PKG_VERSION"))
+                .bind(&new.data_mark)
+                .bind(new.pairs_train as i64)
+                .bind(new.pairs_held_out as i64)
+                .bind(&new.model)
                 .fetch_optional(self.pool())
                 .await?;
                 if let Some(found) = found {

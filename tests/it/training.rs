@@ -288,6 +288,29 @@ async fn stages_train_from_each_other_and_print_what_was_measured_and_do_nothing
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_model_is_trained_anew_when_the_one_that_it_starts_from_was() {
+    let site = site().await;
+    site.write("others/train.jsonl", pairs(2000, 24));
+    let own = |pipeline: &str| {
+        pipeline.replace("model = \"pretrained\"\ndata = \"pairs\"", "model = \"pretrained\"\ndata = \"others\"")
+    };
+    site.write("pipeline.toml", own(PIPELINE));
+    run(&site, "run pipeline.toml").await.with(0);
+    let trained = "select 10 * count(*) filter (where name = 'pretrained') + count(*) filter (where name = 'finetuned')
+                   from training_runs where state = 'done'";
+    assert_eq!(site.number(trained).await, 12);
+    site.write("pairs/train.jsonl", pairs(0, 56));
+    run(&site, "run pipeline.toml").await.with(0);
+    assert_eq!(site.number(trained).await, 24);
+    let newest = "select count(*) from training_runs t join training_runs b on b.id = t.base_training_run_id
+                  where t.name = 'finetuned' and b.id = (select max(id) from training_runs where name = 'pretrained')
+                  and exists (select from evaluations e where e.training_run_id = t.id and e.stage_id <> t.stage_id)";
+    assert_eq!(site.number(newest).await, 2);
+    run(&site, "run pipeline.toml").await.with(0);
+    assert_eq!(site.number(trained).await, 24);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn mistakes_in_training_stages_are_refused_with_what_is_allowed() {
     let site = Site::new().await;
     site.write("right.toml", PIPELINE);

@@ -122,7 +122,7 @@ impl<'c> Drawer<'c> {
             values.extend(best.figures.into_iter().take(1).map(|figure| value(figure.estimate, scoring)));
         }
         if let Some(first) = values.first() {
-            context.meter().set_note(format!("{} {:?}: {} {:.3}", key.arm, key.place, first.metric, first.value));
+            context.meter().set_note(format!("{} at {}: {} {:.3}", key.arm, key.place, first.metric, first.value));
         }
         let point = NewPoint {
             stage: context.id(),

@@ -180,11 +180,12 @@ impl SampleEfficiency {
                 let pairs = Arc::new(source.read(&choice).await?);
                 for (name, arm) in &settings.arms {
                     let job = self.job(context, &source, (name, arm), (share, number))?;
+                    let job = Job { pairs: Arc::clone(&pairs), ..job };
                     let key = PointKey {
                         arm: name.clone(),
                         place: Place::Share(share),
                         seed: job.settings.seed,
-                        data_mark: pairs.mark.clone(),
+                        data_mark: job.mark(),
                         test_mark: drawer.test_mark(),
                     };
                     let folder = drawer.folder(&format!("{name}/share-{share}/seed-{}", key.seed));
@@ -192,7 +193,7 @@ impl SampleEfficiency {
                         continue;
                     }
                     let (began, seen) = (Instant::now(), pairs.len() as u64);
-                    let job = Job { out: folder.join(MODEL), pairs: Arc::clone(&pairs), ..job };
+                    let job = Job { out: folder.join(MODEL), ..job };
                     let Some(trained) = drawer.train(&job).await? else { return Ok(()) };
                     if !drawer.finish(key, &job.out, (seen, Some(trained.tokens)), began).await? {
                         return Ok(());

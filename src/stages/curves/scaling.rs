@@ -20,7 +20,7 @@ use crate::stages::{AnyStage, Kind, resolve};
 use crate::store::curves::{Place, PointKey};
 use crate::train::checkpoint::{RunState, checkpoints, newest, read_state};
 use crate::train::spacing::geometric;
-use crate::train::{Start, TrainSettings};
+use crate::train::{Start, TrainSettings, training_mark};
 
 /// Settings of a `scaling` stage.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -103,7 +103,7 @@ impl Scaling {
                 arm: planned.name.clone(),
                 place: Place::Step(state.step),
                 seed,
-                data_mark: pairs.mark.clone(),
+                data_mark: format!("{} {}", pairs.mark, training_mark(&train.folder(planned, &context.data_dir, seed))),
                 test_mark: drawer.test_mark(),
             };
             let own = drawer.folder(&format!("step-{}/seed-{seed}", state.step));

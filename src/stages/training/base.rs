@@ -24,7 +24,7 @@ pub(super) fn prepare(job: &Job) -> anyhow::Result<PathBuf> {
         Base::Fresh { preset, vocab, tokenizer, seed } => (*preset, *vocab, tokenizer, *seed),
     };
     let folder = beside(&job.out);
-    let same = format!("{preset:?} {vocab:?} {tokenizer:?} {seed} {}\n", job.pairs.mark);
+    let same = format!("{preset:?} {vocab:?} {tokenizer:?} {seed} {}\n", job.mark());
     let note = folder.join("fresh.txt");
     if std::fs::read(&note).is_ok_and(|found| found == same.as_bytes()) {
         return Ok(folder);

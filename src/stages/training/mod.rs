@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::nn::Preset;
-use crate::train::{Start, TrainSettings};
+use crate::train::{Start, TrainSettings, training_mark};
 
 /// Something that was asked for cannot be: the command or a file is wrong, and nothing was done.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -76,4 +76,18 @@ pub struct Job {
     pub start: Start,
     /// The data folder, where an ONNX Runtime library may lie.
     pub library_dir: PathBuf,
+}
+
+impl Job {
+    /// Tells what is trained on, and the training that made the model (or tokenizer) that it starts from, from others.
+    pub fn mark(&self) -> String {
+        let from = match &self.base {
+            Base::Folder(folder) => Some(folder),
+            Base::Fresh { tokenizer, .. } => tokenizer.as_ref(),
+        };
+        match from.map(|folder| training_mark(folder)).unwrap_or_default() {
+            base if base.is_empty() => self.pairs.mark.clone(),
+            base => format!("{} {base}", self.pairs.mark),
+        }
+    }
 }

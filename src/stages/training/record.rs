@@ -58,7 +58,7 @@ impl Recorder {
                 Base::Fresh { preset, .. } => json!(preset).as_str().unwrap_or_default().to_owned(),
             },
             data: job.source.clone(),
-            data_mark: job.pairs.mark.clone(),
+            data_mark: job.mark(),
             out: absolute(&job.out),
             settings: json!(job.settings),
             pairs_train: job.pairs.len() as u64,

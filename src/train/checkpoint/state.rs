@@ -31,19 +31,34 @@ pub struct RunState {
     pub data: String,
     /// The folder of the model that the run started from, as it was named.
     pub model: String,
+    /// The mark of the training that had made that model; empty for a model of other origin, none in states of earlier
+    /// versions.
+    #[serde(default)]
+    pub base: Option<String>,
 }
 
 impl RunState {
-    /// What keeps a run with these settings and pairs from going on from here; none where nothing does. `ignored` are
-    /// settings that may differ.
-    pub fn difference(&self, settings: &TrainSettings, data: &str, ignored: &[&str]) -> Option<String> {
+    /// What keeps a run with these settings, pairs and model to start from from going on from here; none where nothing does.
+    /// `ignored` are settings that may differ; with no `base` the model may as well.
+    pub fn difference(
+        &self,
+        settings: &TrainSettings,
+        data: &str,
+        base: Option<&str>,
+        ignored: &[&str],
+    ) -> Option<String> {
         let changed: Vec<String> =
             settings.changed(&self.settings).into_iter().filter(|name| !ignored.contains(&name.as_str())).collect();
         if !changed.is_empty() {
             let names = changed.join(", ");
             return Some(format!("these settings differ: {names}; set them back, or start anew in another folder"));
         }
-        (self.data != data)
-            .then(|| "its pairs, their order or their tokens differ; train on the same data, or start anew".to_owned())
+        if self.data != data {
+            return Some(
+                "its pairs, their order or their tokens differ; train on the same data, or start anew".to_owned(),
+            );
+        }
+        let other = base.is_some_and(|base| self.base.as_ref().is_some_and(|known| known != base));
+        other.then(|| format!("{} was trained anew since; start anew in another folder", self.model))
     }
 }

@@ -39,6 +39,7 @@ fn state(step: u64) -> RunState {
         settings,
         data: "data".to_owned(),
         model: "model".to_owned(),
+        base: Some("base".to_owned()),
     }
 }
 
@@ -146,13 +147,17 @@ fn a_damaged_checkpoint_says_which_file() {
 }
 
 #[test]
-fn another_run_is_told_by_its_settings_or_its_pairs() {
+fn another_run_is_told_by_its_settings_its_pairs_or_the_training_that_it_started_from() {
     let state = state(1);
     let same = TrainSettings { device: "cuda:0".to_owned(), ..state.settings.clone() };
-    assert_eq!(state.difference(&same, "data", &[]), None);
+    assert_eq!(state.difference(&same, "data", Some("base"), &[]), None);
     let other = TrainSettings { seed: 5, batch_pairs: 3, ..same.clone() };
-    let told = state.difference(&other, "data", &[]).unwrap();
+    let told = state.difference(&other, "data", Some("base"), &[]).unwrap();
     assert!(told.contains("seed, batch_pairs"), "{told}");
-    assert_eq!(state.difference(&other, "data", &["seed", "batch_pairs"]), None);
-    assert!(state.difference(&same, "other", &[]).unwrap().contains("its pairs"));
+    assert_eq!(state.difference(&other, "data", Some("base"), &["seed", "batch_pairs"]), None);
+    assert!(state.difference(&same, "other", Some("base"), &[]).unwrap().contains("its pairs"));
+    assert!(state.difference(&same, "data", Some("another"), &[]).unwrap().contains("model was trained anew"));
+    assert_eq!(state.difference(&same, "data", None, &[]), None);
+    let earlier = RunState { base: None, ..state };
+    assert_eq!(earlier.difference(&same, "data", Some("another"), &[]), None);
 }

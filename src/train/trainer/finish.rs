@@ -1,6 +1,6 @@
 //! What is left of a run: checkpoints on the way, and the finished model's folder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -17,6 +17,12 @@ type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The file that is written last: with it a folder is whole.
 const MARK: &str = "training.json";
+
+/// Tells the training that made the model in `folder` from any other; empty for a model that was not trained here.
+pub fn training_mark(folder: &Path) -> String {
+    let record = std::fs::read(folder.join(MARK));
+    record.map_or_else(|_| String::new(), |record| blake3::hash(&record).to_hex()[..32].to_owned())
+}
 
 struct Live<'m>(&'m Model);
 

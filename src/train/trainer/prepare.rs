@@ -11,6 +11,7 @@ use crate::train::model::{Model, ModelSettings};
 use crate::train::settings::SettingError;
 use crate::train::{
     Activations, Arrangement, ComputePrecision, RunPlan, Schedule, Start, TrainError, TrainJob, TrainSettings,
+    training_mark,
 };
 
 /// Opens the device that settings name.
@@ -37,6 +38,8 @@ pub(super) struct Prepared {
     pub(super) batches: BatchSettings,
     /// A hash of the training pairs as tokens.
     pub(super) data: String,
+    /// The mark of the training that made the model to start from.
+    pub(super) base: String,
     /// What the run goes on from.
     pub(super) state: Option<RunState>,
     /// Where to find it.
@@ -76,7 +79,7 @@ impl Prepared {
             return Err(TrainError::NoPairs { read: counts.read, too_long: counts.too_long, empty: counts.empty });
         }
         let epoch_steps = train.pairs.len().div_ceil(settings.batch_pairs) as u64;
-        let data = hash(&train.pairs);
+        let (data, base) = (hash(&train.pairs), training_mark(job.model));
         let schedule = settings.schedule(settings.total_steps(epoch_steps), config.hidden_size);
         let layout = match settings.arrangement {
             Arrangement::Packed => Layout::Packed { row_length: settings.max_length },
@@ -97,6 +100,7 @@ impl Prepared {
             epoch_steps,
             batches,
             data,
+            base,
             state: None,
             checkpoint: None,
             settings: settings.clone(),
@@ -120,8 +124,9 @@ impl Prepared {
         };
         let decays = matches!(job.start, Start::DecayFrom(_));
         let opened = Checkpoint::open(&from).and_then(|found| {
-            let ignored: &[&str] = if decays { &DECAY_FREE } else { &[] };
-            match found.state.difference(job.settings, &self.data, ignored) {
+            let (ignored, base): (&[&str], _) =
+                if decays { (&DECAY_FREE, None) } else { (&[], Some(self.base.as_str())) };
+            match found.state.difference(job.settings, &self.data, base, ignored) {
                 Some(difference) => Err(CheckpointError::OtherRun { path: from.clone(), difference }),
                 None => Ok(found),
             }

@@ -206,6 +206,7 @@ impl<'a> Run<'a> {
             fingerprint: settings.fingerprint(),
             data: self.prepared.data.clone(),
             model: self.job.model.display().to_string(),
+            base: Some(self.prepared.base.clone()),
         };
         let path = finish::checkpoint(self.disk, self.job, &self.model, &state)?;
         keep(self.job.out, settings.keep_last.max(1), &self.for_good)?;
