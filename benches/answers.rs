@@ -40,7 +40,7 @@ fn main() -> support::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--serve", milliseconds] => runtime()?.block_on(serve(Duration::from_millis(milliseconds.parse()?))),
-        ["--ask", url, count] => runtime()?.block_on(bare::ask(url, count.parse()?)),
+        ["--ask", url, count, system, text] => runtime()?.block_on(bare::ask(url, count.parse()?, system, text)),
         _ => runtime()?.block_on(compare()),
     }
 }

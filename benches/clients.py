@@ -25,8 +25,8 @@ from pathlib import Path
 IN_FLIGHT = 256
 SYSTEM = "You are a helpful coding assistant."
 TEXT = "Describe this function in one paragraph. " * 20
-CLIENTS = {"openai": "openai, DefaultAioHttpClient", "curator": "bespokelabs-curator", "distilabel": "distilabel",
-           "bare": "async-openai, nothing kept"}
+CLIENTS = {"codepmp": "codepmp, committed", "bare": "async-openai, nothing kept",
+           "openai": "openai, DefaultAioHttpClient", "curator": "bespokelabs-curator", "distilabel": "distilabel"}
 
 
 def messages(number):
@@ -199,7 +199,7 @@ class Codepmp:
 def ask_bare(program, url, count):
     """The bench asks with `async-openai`."""
     cpu = own_seconds()
-    ended = subprocess.run([program, "--ask", url, str(count)], capture_output=True, text=True, timeout=600)
+    ended = subprocess.run([program, "--ask", url, str(count), SYSTEM, TEXT], capture_output=True, text=True, timeout=600)
     if ended.returncode != 0:
         sys.exit(f"{program}: {ended.stderr}")
     return json.loads(ended.stdout.splitlines()[-1]) | {"cpu": own_seconds() - cpu}
@@ -243,7 +243,7 @@ def compare(options):
                             continue
                         result = json.loads(lines[-1])
                     per = lambda seconds: seconds * 1000 / result["answered"] if result["answered"] else float("nan")
-                    label = f"{CLIENTS[name]} {result.get('version', '')}".strip() if name != "codepmp" else "codepmp, committed"
+                    label = f"{CLIENTS[name]} {result.get('version', '')}".strip()
                     rate = result["answered"] / result["seconds"]
                     line = (f"{label:<32} {latency:>5} ms {result['answered']:>8} {rate:>10.0f} "
                             f"{per(result['cpu']):>16.3f}")

@@ -14,19 +14,15 @@ use futures::StreamExt as _;
 
 use super::{IN_FLIGHT, support};
 
-const SYSTEM: &str = "You are a helpful coding assistant.";
-const TEXT: &str = "Describe this function in one paragraph. ";
-
-/// Asks `count` times, and prints a line of JSON for `benches/clients.py`, which asks the others the same.
-pub async fn ask(url: &str, count: usize) -> support::Result<()> {
+/// Asks `count` times, with a number before the text, and prints a line of JSON for `benches/clients.py`.
+pub async fn ask(url: &str, count: usize, system: &str, text: &str) -> support::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default(); // it wants one even without TLS
     let client = Client::with_config(OpenAIConfig::new().with_api_base(url).with_api_key("x"));
-    let text = TEXT.repeat(20);
     let start = Instant::now();
     let calls = futures::stream::iter(0..count).map(|number| {
-        let (client, text) = (client.clone(), format!("#{number} {text}"));
+        let (client, request) = (client.clone(), request(system, format!("#{number} {text}")));
         tokio::spawn(async move {
-            let reply = client.chat().create(request(text)?).await?;
+            let reply = client.chat().create(request?).await?;
             Ok::<_, OpenAIError>(reply.choices.first().is_some_and(|choice| choice.message.content.is_some()))
         })
     });
@@ -39,8 +35,8 @@ pub async fn ask(url: &str, count: usize) -> support::Result<()> {
     support::say(serde_json::json!({ "answered": answered, "count": count, "seconds": seconds }))
 }
 
-fn request(text: String) -> Result<CreateChatCompletionRequest, OpenAIError> {
-    let system = ChatCompletionRequestSystemMessageArgs::default().content(SYSTEM).build()?;
+fn request(system: &str, text: String) -> Result<CreateChatCompletionRequest, OpenAIError> {
+    let system = ChatCompletionRequestSystemMessageArgs::default().content(system).build()?;
     let user = ChatCompletionRequestUserMessageArgs::default().content(text).build()?;
     CreateChatCompletionRequestArgs::default().model("fixed").messages(vec![system.into(), user.into()]).build()
 }

@@ -28,4 +28,4 @@ pub use job::{HeldOut, RunPlan, Start, StepMetrics, TrainEvent, TrainJob, Traine
 pub use schedule::{DecayShape, Schedule, ScheduleKind};
 pub use score::{ScoreSettings, Scorer};
 pub use settings::{Activations, Arrangement, ComputePrecision, Objective, SettingError, TrainSettings};
-pub use trainer::{plan, train, training_mark};
+pub use trainer::{FINISHED, plan, train, training_mark};

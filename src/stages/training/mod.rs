@@ -23,6 +23,8 @@ pub use run::{Told, brief, line, plan, refused, run};
 pub use score::{Scored, score};
 pub use source::{PairSource, Pairs, check_source, source_of};
 
+pub use crate::train::FINISHED;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -33,9 +35,6 @@ use crate::train::{Start, TrainSettings, training_mark};
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct WrongInput(pub String);
-
-/// The file of a model folder that is written last.
-pub const FINISHED: &str = "training.json";
 
 /// What a training starts from.
 #[derive(Clone, Debug)]
@@ -89,5 +88,40 @@ impl Job {
             base if base.is_empty() => self.pairs.mark.clone(),
             base => format!("{} {base}", self.pairs.mark),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn job(base: Base) -> Job {
+        Job {
+            name: String::new(),
+            base,
+            out: PathBuf::new(),
+            settings: TrainSettings::default(),
+            source: String::new(),
+            pairs: Arc::new(Pairs { mark: "pairs".to_owned(), ..Pairs::default() }),
+            held_out: Arc::default(),
+            start: Start::Fresh,
+            library_dir: PathBuf::new(),
+        }
+    }
+
+    #[test]
+    fn the_mark_follows_the_training_that_made_the_model_or_tokenizer_to_start_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().to_owned(), folder.path().join("untrained"));
+        let fresh = |tokenizer| job(Base::Fresh { preset: Preset::Tiny, vocab: None, tokenizer, seed: 0 }).mark();
+        let marks = || [job(Base::Folder(path.clone())).mark(), fresh(Some(path.clone()))];
+        assert_eq!([job(Base::Folder(other)).mark(), fresh(None)], ["pairs", "pairs"]);
+        std::fs::write(path.join(FINISHED), "once").unwrap();
+        let once = marks();
+        assert!(once.iter().all(|mark| mark.starts_with("pairs ")), "{once:?}");
+        assert_eq!(marks(), once);
+        std::fs::write(path.join(FINISHED), "anew").unwrap();
+        assert!(marks().iter().zip(&once).all(|(now, before)| now != before));
     }
 }

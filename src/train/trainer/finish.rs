@@ -15,12 +15,12 @@ use crate::train::{RunPlan, TrainError, TrainJob, Trained};
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The file that is written last: with it a folder is whole.
-const MARK: &str = "training.json";
+/// The file of a model folder that is written last: with it a folder is whole.
+pub const FINISHED: &str = "training.json";
 
 /// Tells the training that made the model in `folder` from any other; empty for a model that was not trained here.
 pub fn training_mark(folder: &Path) -> String {
-    let record = std::fs::read(folder.join(MARK));
+    let record = std::fs::read(folder.join(FINISHED));
     record.map_or_else(|_| String::new(), |record| blake3::hash(&record).to_hex()[..32].to_owned())
 }
 
@@ -55,7 +55,7 @@ pub(super) fn folder(
 ) -> Result<(), TrainError> {
     let config = model.config();
     let stale = |name: &str| name.ends_with(".safetensors") || name.ends_with(".index.json") || name.starts_with(ONNX);
-    publish_files(job.out, MARK, stale, |partial| {
+    publish_files(job.out, FINISHED, stale, |partial| {
         let parts = ModelParts { config, tokenizer: job.model, shard_bytes: SHARD_BYTES };
         write_model(disk, partial, &parts, &mut |parameter| Ok(model.read(parameter)?))?;
         if job.settings.export_onnx {
@@ -70,6 +70,6 @@ pub(super) fn folder(
             "plan": plan,
             "trained": trained,
         });
-        Ok(write_json(disk, &partial.join(MARK), &record)?)
+        Ok(write_json(disk, &partial.join(FINISHED), &record)?)
     })
 }

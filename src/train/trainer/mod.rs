@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::device;
 use super::folder::{Disk, LocalDisk};
 use super::{RunPlan, TrainError, TrainEvent, TrainJob, Trained};
-pub use finish::training_mark;
+pub use finish::{FINISHED, training_mark};
 use prepare::Prepared;
 use run::Run;
 
